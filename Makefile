@@ -1,0 +1,59 @@
+# runsc-py: an application kernel in user space. `make run` and `make test` need git, make and /usr/bin/python3; the rest they fetch.
+
+PYTHON := .venv/bin/python
+ONLY ?=
+TESTS ?= tests
+PYTEST_ARGS ?=
+
+.PHONY: run test check bench jobs guest guest-native oci podman docs install uninstall clean help
+
+help:
+	@echo 'make run          set up, then `echo hi` in a sandbox: once by itself, once through podman'
+	@echo 'make test         set up, then the whole test suite (TESTS=tests/unit PYTEST_ARGS="-k pipe" for a part)'
+	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
+	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
+	@echo 'make jobs         the jobs table alone'
+	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
+	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
+	@echo 'make docs         print docs/syscalls.md from the call table'
+	@echo 'make install      /usr/local/bin/runsc-py, registered with podman (make uninstall removes both)'
+	@echo 'make clean        remove what was built (.venv, C parts, caches)'
+
+run:
+	@tools/setup run
+	@tools/first-run
+
+test:
+	@tools/setup test
+	@$(PYTHON) tools/run_tests.py $(TESTS) $(PYTEST_ARGS)
+
+check:
+	@tools/setup check
+	@$(PYTHON) tools/check.py
+
+bench:
+	@tools/setup bench
+	@$(PYTHON) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+jobs:
+	@$(MAKE) --no-print-directory bench ONLY=jobs
+
+guest-native guest oci podman:
+	@tools/setup test
+	@$(PYTHON) tools/run_tests.py --part $@ $(PYTEST_ARGS)
+
+docs:
+	@tools/setup run
+	@$(PYTHON) tools/print_docs.py
+
+install:
+	@tools/setup run
+	@tools/register install
+
+uninstall:
+	@tools/register uninstall
+
+clean:
+	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/guest/build benchmarks/guest/build
+	rm -f sentry/engine/_engine.c sentry/engine/_engine*.so sentry/engine/*.o sentry/engine/loader sentry/engine/stub
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
