@@ -1,0 +1,1 @@
+"""Linux's numbers and layouts; imports nothing of the project."""

@@ -1,0 +1,1 @@
+"""Constants by subject; sentry.abi.flags has them all."""

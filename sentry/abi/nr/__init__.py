@@ -1,0 +1,1 @@
+"""System call numbers, a module an architecture."""

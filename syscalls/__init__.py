@@ -1,0 +1,1 @@
+"""The system calls: a file a man-page family, declared with registry.syscall."""
