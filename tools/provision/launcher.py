@@ -1,8 +1,8 @@
 """The launcher: a script with an absolute interpreter path that works in an empty environment and starts lean.
 
 `-I` ignores PYTHON* variables, the user's site directory and the script's own directory. `-S` skips the scan of
-site-packages and of the .pth files there, a quarter of the interpreter's start (7.6 against 10.5 ms); the two directories
-that matter are named instead, behind the standard library, which is then found without looking into them.
+site-packages and of the .pth files there, a quarter of the interpreter's start (7.6 against 10.5 ms); the two
+directories that matter are named instead, behind the standard library, which is then found without looking into them.
 """
 
 import os

@@ -49,9 +49,8 @@ def wanted(goal: str) -> list[str]:
 
 def missing(names: list[str]) -> list[str]:
     """Those of `names` that dpkg does not have installed."""
-    query = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n", *names], capture_output=True, text=True, check=False,
-    )
+    show = "${db:Status-Status} ${Package}\\n"
+    query = subprocess.run(["dpkg-query", "-W", "-f", show, *names], capture_output=True, text=True, check=False)
     have = {line.split()[1] for line in query.stdout.splitlines() if line.startswith("installed ")}
     return [name for name in names if name not in have]
 

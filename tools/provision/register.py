@@ -1,8 +1,8 @@
 """Registration with podman by a drop-in file; containers.conf(5), podman 4.3 and later read containers.conf.d.
 
-A drop-in replaces a list of the main file as a whole, so the two lists of features are written in full: what podman has by
-default, what the machine's own containers.conf names, and ours.  (The man page of podman 4.3 spells the second list
-`runtime_supports_nocgroups`; the program reads it without the last letter.)
+A drop-in replaces a list of the main file as a whole, so the two lists of features are written in full: what podman
+has by default, or what the machine's own containers.conf names, and ours.  (The man page of podman 4.3 spells the
+second list `runtime_supports_nocgroups`; the program reads it without the last letter.)
 """
 
 import shutil
