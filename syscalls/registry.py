@@ -84,6 +84,8 @@ def native(name: str, reason: str, note: str = "") -> None:
     """The host runs `name` (the filter says with which arguments), because of `reason`."""
     entry = _entry(name)
     entry.reason, entry.native_note = reason, note
+    if entry.func is None:
+        entry.support, entry.note = "full", ""
 
 
 def refused(name: str, error: type[Errno], support: str = "missing", note: str = "") -> None:
