@@ -1,0 +1,72 @@
+"""A Debian root file system in a cache outside the tree, made once by debootstrap(8); for jobs, benchmarks and tests.
+
+It is treated as read-only by those who use it: they put a tmpfs on /tmp. `tools/debian-root` prints its path.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .progress import StepFailed, fail, run, say
+from .stamp import digest
+
+CACHE = Path(os.environ.get("RUNSC_PY_CACHE", "/var/cache/runsc-py"))
+MIRROR = "http://deb.debian.org/debian"
+INCLUDED = ["bash", "ca-certificates", "gcc", "libc6-dev", "git", "make", "procps", "python3", "sqlite3", "xz-utils"]
+
+
+def suite() -> str:
+    """This machine's own release, so that its debootstrap, keys and kernel fit."""
+    for line in Path("/etc/os-release").read_text().splitlines():
+        if line.startswith("VERSION_CODENAME="):
+            return line.partition("=")[2].strip('"')
+    return "bookworm"
+
+
+def path() -> Path:
+    return CACHE / f"rootfs-{suite()}-{digest([suite(), *INCLUDED])[:8]}"
+
+
+def ensure() -> Path:
+    """The root, built if it is not there yet; two callers at once share one build."""
+    target = path()
+    if target.is_dir():
+        return target
+    if os.geteuid() != 0:
+        raise StepFailed(f"{target} is not there, and only root can build it (debootstrap)")
+    if shutil.which("debootstrap") is None:
+        raise StepFailed("debootstrap is not installed: run tools/setup test")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            _build(target)
+    return target
+
+
+def _build(target: Path) -> None:
+    fresh = target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    say(f"debootstrap of {suite()} into {target} (once, half a minute and more)")
+    run(["debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", suite(), str(fresh), MIRROR],
+        show=lambda line: line.startswith(("I: Retrieving Packages", "I: Extracting dpkg", "I: Base system installed",
+                                           "I: Installing core", "I: Configuring git.", "I: Configuring gcc.")))
+    for spent in (fresh / "var/cache/apt/archives", fresh / "var/lib/apt/lists"):
+        shutil.rmtree(spent, ignore_errors=True)
+        spent.mkdir(parents=True)
+    fresh.rename(target)
+
+
+def main() -> int:
+    """Print the path alone on standard output; progress goes to standard error."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        target = ensure()
+    except StepFailed as error:
+        return fail(str(error))
+    sys.stdout.flush()
+    os.write(answer, bytes(target) + b"\n")
+    return 0
