@@ -39,10 +39,11 @@ class FifoOpening:
 
     Usage: `opening = state.begin_open(flags, inode)`, then
     `retry(lambda: t.fds.install(opening(), cloexec), [(opening, opening.events)])`.
-    It holds a reference of its own, so that an open that ends in an error, a signal or the caller's death ends the end.
+    Until it is done it owns the file, so that an open given up (a signal, the caller's death) takes the end away again;
+    the file that it gives has no reference yet, like every new File.
     """
 
-    __slots__ = ("_done", "_partner_opens", "events", "file", "queue")
+    __slots__ = ("_done", "_given", "_partner_opens", "events", "file", "queue")
 
     def __init__(self, pipe: Pipe, flags: int, inode: HasStat | None) -> None:
         access = flags & O_ACCMODE
@@ -51,7 +52,7 @@ class FifoOpening:
         self._done = access == O_RDWR
         self._partner_opens = pipe.writer_opens if access == O_RDONLY else pipe.reader_opens
         self.file = PipeFile(pipe, flags, inode)
-        self.file.refs += 1
+        self._given = False
         if access == O_RDONLY:
             if pipe.writers:
                 self._done = True
@@ -70,7 +71,9 @@ class FifoOpening:
             if opens == self._partner_opens:
                 raise WouldBlock
             self._done = True
+        self._given = True
         return self.file
 
     def __del__(self) -> None:
-        self.file.unref()
+        if not self._given:
+            self.file.release()

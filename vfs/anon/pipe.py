@@ -42,8 +42,8 @@ class Pipe:
         self.writer_opens = 0
         # Two queues, so that an edge-triggered watcher of one end is not woken by the other; a FIFO shares one because
         # an O_RDWR open is both ends.
-        self.read_queue = queue or WaitQueue()
-        self.write_queue = queue or WaitQueue()
+        self.read_queue = WaitQueue() if queue is None else queue
+        self.write_queue = WaitQueue() if queue is None else queue
         self.packets: deque[list[int]] | None = None  # [length, is a packet] once O_DIRECT was used
         self.inode = inode
 
@@ -208,8 +208,8 @@ class PipeFile(File):
             return 0
         raise ENOTTY
 
-    def reopen(self, flags: int) -> PipeFile:
-        """open(2) of /proc/self/fd/N: another file on the same pipe, which never waits for a partner."""
+    def reopen(self, flags: int, t: Task) -> PipeFile:
+        """Another file on the same pipe, which never waits for a partner."""
         return PipeFile(self.pipe, flags, self.inode)
 
     def release(self) -> None:

@@ -1,0 +1,292 @@
+"""A kernel, a task and a guest memory for tests of handlers: nothing here touches the host."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from struct import Struct
+from types import SimpleNamespace
+from typing import Any
+
+from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, Errno
+from sentry.wait import Entry, Park, Pollable
+from syscalls.registry import ENTRIES, _caller
+from vfs.core.fd_table import FdTable
+
+BASE, SIZE = 0x10000, 0x40000
+
+
+class FakeMemory:
+    """One mapping at BASE; everything else faults."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray(SIZE)
+
+    def read(self, addr: int, size: int) -> bytes:
+        if size and not BASE <= addr <= addr + size <= BASE + SIZE:
+            raise EFAULT
+        return bytes(self.bytes[addr - BASE : addr - BASE + size])
+
+    def read_some(self, addr: int, size: int) -> bytes:
+        return self.read(addr, max(0, min(size, BASE + SIZE - addr))) if addr < BASE + SIZE else self.read(addr, size)
+
+    def write(self, addr: int, data: bytes) -> None:
+        if data and not BASE <= addr <= addr + len(data) <= BASE + SIZE:
+            raise EFAULT
+        self.bytes[addr - BASE : addr - BASE + len(data)] = data
+
+    def write_some(self, addr: int, data: bytes) -> int:
+        room = max(0, min(len(data), BASE + SIZE - addr))
+        if data and not room:
+            raise EFAULT
+        self.write(addr, data[:room])
+        return room
+
+    def cstring(self, addr: int, limit: int) -> bytes:
+        data = self.read_some(addr, limit)
+        end = data.find(b"\0")
+        if end < 0:
+            raise ENAMETOOLONG if len(data) == limit else EFAULT
+        return data[:end]
+
+    def path(self, addr: int) -> bytes:
+        return self.cstring(addr, 4096)
+
+    def unpack(self, layout: Struct, addr: int) -> tuple[Any, ...]:
+        return layout.unpack(self.read(addr, layout.size))
+
+    def pack(self, layout: Struct, addr: int, *values: Any) -> None:
+        self.write(addr, layout.pack(*values))
+
+    def u32(self, addr: int) -> int:
+        return int.from_bytes(self.read(addr, 4), "little")
+
+    def i32(self, addr: int) -> int:
+        return int.from_bytes(self.read(addr, 4), "little", signed=True)
+
+    def u64(self, addr: int) -> int:
+        return int.from_bytes(self.read(addr, 8), "little")
+
+    def i64(self, addr: int) -> int:
+        return int.from_bytes(self.read(addr, 8), "little", signed=True)
+
+    def put_u32(self, addr: int, value: int) -> None:
+        self.write(addr, value.to_bytes(4, "little"))
+
+    def put_i32(self, addr: int, value: int) -> None:
+        self.write(addr, value.to_bytes(4, "little", signed=True))
+
+    def put_u64(self, addr: int, value: int) -> None:
+        self.write(addr, value.to_bytes(8, "little"))
+
+    def iovec(self, addr: int, number: int) -> list[tuple[int, int]]:
+        if not 0 <= number <= 1024:
+            raise EINVAL
+        pairs = [(self.u64(addr + 16 * i), self.u64(addr + 16 * i + 8)) for i in range(number)]
+        if sum(size for _, size in pairs) >= 1 << 63:
+            raise EINVAL
+        return pairs
+
+    def gather(self, iov: list[tuple[int, int]], limit: int) -> bytes:
+        return b"".join(self.read(addr, size) for addr, size in iov)[:limit]
+
+    def scatter(self, iov: list[tuple[int, int]], data: bytes) -> int:
+        done = 0
+        for addr, size in iov:
+            part = data[done : done + size]
+            if not part:
+                break
+            done += self.write_some(addr, part)
+        return done
+
+
+class FakeTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FakeTimers:
+    def __init__(self) -> None:
+        self.heap: list[tuple[int, int, FakeTimer]] = []
+        self.serial = count()
+
+    def add(self, deadline_ns: int, callback: Callable[[], None]) -> FakeTimer:
+        timer = FakeTimer(callback)
+        heapq.heappush(self.heap, (deadline_ns, next(self.serial), timer))
+        return timer
+
+
+class FakeSignals:
+    def __init__(self) -> None:
+        self.sent: list[tuple[Any, int]] = []
+
+    def sigpipe(self, t: Any) -> None:
+        self.sent.append((t, 13))
+
+    def send_task(self, task: Any, signo: int, info: Any = None) -> None:
+        self.sent.append((task, signo))
+
+    def send_group(self, group: Any, signo: int, info: Any = None) -> None:
+        self.sent.append((group, signo))
+
+    def send_pgrp(self, host_pgid: int, signo: int) -> None:
+        self.sent.append((host_pgid, signo))
+
+
+class FakeKernel:
+    """Time stands still until `advance`."""
+
+    def __init__(self) -> None:
+        self.time_ns = 1_000_000_000
+        self.timers = FakeTimers()
+        self.signals = FakeSignals()
+        self.deferred: list[Callable[[], None]] = []
+        self.watched: dict[int, tuple[int, Callable[[int], None]]] = {}
+        self.groups: dict[int, Any] = {}
+        self.tasks: dict[int, Any] = {}
+
+    def now_ns(self) -> int:
+        return self.time_ns
+
+    def realtime_ns(self) -> int:
+        return self.time_ns + 1_700_000_000_000_000_000
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        self.deferred.append(callback)
+
+    def watch(self, host_fd: int, events: int, callback: Callable[[int], None]) -> None:
+        self.watched[host_fd] = (events, callback)
+
+    def unwatch(self, host_fd: int) -> None:
+        self.watched.pop(host_fd, None)
+
+    def find_group(self, pid: int) -> Any:
+        return self.groups.get(pid)
+
+    def find_task(self, tid: int) -> Any:
+        return self.tasks.get(tid)
+
+    def guest_pid(self, host_pid: int) -> int:
+        return host_pid
+
+    def advance(self, delta_ns: int) -> None:
+        self.time_ns += delta_ns
+        heap = self.timers.heap
+        while heap and heap[0][0] <= self.time_ns:
+            callback = heapq.heappop(heap)[2].callback
+            if callback is not None:
+                callback()
+        self.run_deferred()
+
+    def run_deferred(self) -> None:
+        while self.deferred:
+            self.deferred.pop(0)()
+
+    def log(self, text: str) -> None:
+        raise AssertionError(text)
+
+    debug = log
+
+
+class Creds(SimpleNamespace):
+    """Credentials of one user; `caps` are the effective capabilities by number."""
+
+    def has(self, cap: int) -> bool:
+        return cap in self.caps
+
+    has_cap = capable = has
+
+
+def make_task(kernel: FakeKernel | None = None, pid: int = 100, uid: int = 1000, caps: tuple[int, ...] = ()) -> Any:
+    kernel = kernel or FakeKernel()
+    creds = Creds(
+        uid=uid, euid=uid, suid=uid, fsuid=uid, gid=uid, egid=uid, sgid=uid, fsgid=uid, groups=(), caps=frozenset(caps)
+    )
+    group = SimpleNamespace(pid=pid, host_pid=pid, tasks={})
+    t = SimpleNamespace(
+        kernel=kernel, mem=FakeMemory(), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
+        saved_deadline=None,
+    )  # fmt: skip
+    group.leader = t
+    group.tasks[pid] = t
+    kernel.groups[pid] = group
+    kernel.tasks[pid] = t
+    return t
+
+
+def call(t: Any, name: str, *registers: int) -> int:
+    """What the guest gets: the result, or -errno; Park passes through."""
+    padded = tuple(r & 0xFFFF_FFFF_FFFF_FFFF for r in registers) + (0,) * (6 - len(registers))
+    try:
+        return _caller(ENTRIES[name])(t, padded)  # type: ignore[arg-type]
+    except Errno as err:
+        return -err.code
+
+
+class Sleeper(Entry):
+    """A parked call, as the loop keeps it: `woken` tells that one of its queues called."""
+
+    def __init__(self, t: Any, name: str, *registers: int) -> None:
+        super().__init__(0)
+        self.t = t
+        self.woken = False
+        self.result: int | None = None
+        self.entries: list[tuple[Pollable, Entry]] = []
+        try:
+            self.result = call(t, name, *registers)
+        except Park as park:
+            self.park = park
+            for pollable, mask in park.on:
+                entry = _Hook(mask, self)
+                pollable.queue.add(entry)
+                self.entries.append((pollable, entry))
+
+    def run(self) -> int | None:
+        """Run the operation again if it was woken; the result, or None while it sleeps on."""
+        if self.result is None and self.woken:
+            self.woken = False
+            self._step(self.park.op)
+        return self.result
+
+    def expire(self) -> int | None:
+        """The deadline has come."""
+        assert self.park.deadline_ns is not None and self.park.expired is not None
+        self.t.kernel.advance(max(0, self.park.deadline_ns - self.t.kernel.time_ns))
+        self._step(self.park.expired)
+        return self.result
+
+    def interrupt(self) -> int:
+        """A handler runs: partial progress or -EINTR."""
+        done = self.park.interrupted() if self.park.interrupted is not None else None
+        self._finish(-4 if done is None else done)
+        assert self.result is not None
+        return self.result
+
+    def _step(self, op: Callable[[], int]) -> None:
+        from sentry.abi.errno import WouldBlock
+
+        try:
+            self._finish(op())
+        except WouldBlock:
+            return
+        except Errno as err:
+            self._finish(-err.code)
+
+    def _finish(self, result: int) -> None:
+        self.result = result
+        for pollable, entry in self.entries:
+            pollable.queue.remove(entry)
+        self.entries.clear()
+
+
+class _Hook(Entry):
+    def __init__(self, mask: int, sleeper: Sleeper) -> None:
+        super().__init__(mask)
+        self.sleeper = sleeper
+
+    def wake(self, events: int) -> None:
+        self.sleeper.woken = True
