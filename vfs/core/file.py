@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentry.abi.errno import EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE
+from sentry.abi.errno import EINVAL, ENODEV, ENOTDIR, ENOTTY, ENXIO, ESPIPE
 from sentry.wait import IN, OUT, RDNORM, WRNORM, WaitQueue
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ O_APPEND, O_NONBLOCK, O_PATH = 0o2000, 0o4000, 0o10000000
 
 
 class Stat(NamedTuple):
-    """stat(2) and statx(2) in one; times are ns since the epoch, `blocks` are 512 B, dev/rdev as the kernel's 64 bit."""
+    """stat(2) and statx(2) in one; times are ns since the epoch, `blocks` are 512 B, dev and rdev 64 bits."""
 
     dev: int
     ino: int
@@ -104,9 +104,13 @@ class File:
         raise NotImplementedError
 
     def name(self) -> bytes:
-        """What readlink(/proc/self/fd/N) shows: b"pipe:[123]", b"socket:[7]", b"anon_inode:[eventpoll]"; files with a path
-        are shown through `opened`."""
+        """What readlink(/proc/self/fd/N) shows: b"pipe:[123]", b"socket:[7]", b"anon_inode:[eventpoll]"; files with a
+        path are shown through `opened`."""
         return b"anon_inode:[file]"
+
+    def reopen(self, flags: int, t: Task) -> File:
+        """Opening /proc/PID/fd/N of a file without a path: a new description of the same object (pipes, memfd)."""
+        raise ENXIO
 
     def ioctl(self, t: Task, request: int, arg: int) -> int:
         raise ENOTTY

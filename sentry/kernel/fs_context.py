@@ -1,0 +1,23 @@
+"""Root directory, working directory and umask of a process (chroot(2), chdir(2), umask(2), CLONE_FS in clone(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vfs.core.walk import Path
+
+
+class FsContext:
+    """Shared by tasks that were cloned with CLONE_FS (`users` counts them), copied by fork."""
+
+    __slots__ = ("cwd", "root", "umask", "users")
+
+    def __init__(self, root: Path, cwd: Path, umask: int = 0o022) -> None:
+        self.root = root
+        self.cwd = cwd
+        self.umask = umask
+        self.users = 1
+
+    def copy(self) -> FsContext:
+        return FsContext(self.root, self.cwd, self.umask)

@@ -1,0 +1,189 @@
+"""Mounts and the tree that they make (mount(2), mount_namespaces(7), /proc/PID/mountinfo in proc(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from os import major, minor
+
+from sentry.abi.const.files import S_IFDIR, S_IFMT
+from sentry.abi.const.mounts import (
+    MS_NOATIME,
+    MS_NODEV,
+    MS_NODIRATIME,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_RDONLY,
+    MS_RELATIME,
+)
+from sentry.abi.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ENOTDIR
+from vfs.core.dentry import Dentry, Path
+from vfs.core.node import FileSystem
+
+MOUNT_LIMIT = 4096  # as a guest's share of fs.mount-max
+PER_MOUNT = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME
+_SHOWN = (
+    (MS_NOSUID, b",nosuid"),
+    (MS_NODEV, b",nodev"),
+    (MS_NOEXEC, b",noexec"),
+    (MS_NOATIME, b",noatime"),
+    (MS_NODIRATIME, b",nodiratime"),
+    (MS_RELATIME, b",relatime"),
+)
+_ids = count(20)
+
+
+class Mount:
+    """A subtree of a file system, seen from `root` down; sits on `point` of `parent` once it is attached.
+
+    children  mounts that sit on dentries of this one
+    """
+
+    __slots__ = ("children", "flags", "fs", "id", "parent", "point", "root", "source")
+
+    def __init__(self, fs: FileSystem, root: Dentry, flags: int = 0, source: bytes | None = None) -> None:
+        self.fs = fs
+        self.root = root
+        self.flags = flags & PER_MOUNT
+        self.source = fs.source if source is None else source
+        self.parent: Mount | None = None
+        self.point: Dentry | None = None
+        self.children: dict[Dentry, Mount] = {}
+        self.id = next(_ids)
+
+    @property
+    def readonly(self) -> bool:
+        return bool(self.flags & MS_RDONLY) or self.fs.readonly
+
+    def top(self) -> Path:
+        return Path(self, self.root)
+
+
+class MountNamespace:
+    """The tree of mounts; `root` is the mount of "/"."""
+
+    __slots__ = ("count", "root")
+
+    def __init__(self, root: Mount) -> None:
+        self.root = root
+        self.count = 1
+
+    def attach(self, mount: Mount, at: Path) -> None:
+        """Put `mount` on `at` (already resolved through mounts that sit there)."""
+        if self.count >= MOUNT_LIMIT:
+            raise ENOSPC
+        if at.dentry.gone:
+            raise ENOENT
+        if (mount.root.inode.mode & S_IFMT == S_IFDIR) != at.dentry.inode.is_dir:
+            raise ENOTDIR
+        mount.parent = at.mount
+        mount.point = at.dentry
+        at.mount.children[at.dentry] = mount
+        at.dentry.mounts += 1
+        self.count += 1
+
+    def detach(self, mount: Mount, lazy: bool = False) -> None:
+        """umount2(2): EBUSY while something is mounted below, unless `lazy`, which takes that away too."""
+        if mount.parent is None or mount.point is None:
+            raise EINVAL
+        if mount.children:
+            if not lazy:
+                raise EBUSY
+            for child in list(mount.children.values()):
+                self.detach(child, lazy=True)
+        del mount.parent.children[mount.point]
+        mount.point.mounts -= 1
+        mount.parent = mount.point = None
+        self.count -= 1
+
+    def move(self, mount: Mount, to: Path) -> None:
+        """MS_MOVE: EINVAL for the root or into itself."""
+        if mount.parent is None or mount.point is None:
+            raise EINVAL
+        above: Mount | None = to.mount
+        while above is not None:
+            if above is mount:
+                raise EINVAL
+            above = above.parent
+        parent, point = mount.parent, mount.point
+        self.attach(mount, to)
+        self.count -= 1
+        del parent.children[point]
+        point.mounts -= 1
+
+    def bind(self, source: Path, at: Path, recursive: bool, flags: int | None = None) -> Mount:
+        """MS_BIND: show the tree below `source` at `at`; with `recursive` the mounts in it as well."""
+        new = Mount(source.mount.fs, source.dentry, source.mount.flags if flags is None else flags, source.mount.source)
+        below = list(self._within(source)) if recursive else []
+        self.attach(new, at)
+        for mount, point in below:
+            self.bind(mount.top(), Path(new, point), True)
+        return new
+
+    def _within(self, source: Path) -> Iterator[tuple[Mount, Dentry]]:
+        """The mounts that sit on `source.mount` at or below `source.dentry`."""
+        for point, mount in source.mount.children.items():
+            dentry: Dentry | None = point
+            while dentry is not None and dentry is not source.dentry:
+                dentry = dentry.parent
+            if dentry is not None:
+                yield mount, point
+
+    def __iter__(self) -> Iterator[Mount]:
+        """Every mount, parents first, in the order in which they were made."""
+        found = [self.root]
+        for mount in found:
+            found.extend(mount.children.values())
+        return iter(sorted(found, key=lambda m: m.id))
+
+
+def escape(text: bytes) -> bytes:
+    """As in /proc/mounts: space, tab, newline, backslash and # in octal."""
+    for char in (b"\\", b" ", b"\t", b"\n", b"#"):
+        text = text.replace(char, b"\\%03o" % char[0])
+    return text
+
+
+def shown_flags(mount: Mount) -> bytes:
+    return (b"ro" if mount.flags & MS_RDONLY else b"rw") + b"".join(text for bit, text in _SHOWN if mount.flags & bit)
+
+
+def shown_options(mount: Mount) -> bytes:
+    """The file system's part: ro or rw of the whole instance, and its own options."""
+    return (b"ro" if mount.fs.readonly else b"rw") + mount.fs.options()
+
+
+def mounts_text(namespace: MountNamespace, root: Path) -> bytes:
+    """/proc/PID/mounts for a process whose root directory is `root`."""
+    lines = []
+    for mount, where in _visible(namespace, root):
+        first = b"ro" if mount.readonly else b"rw"
+        flags = first + shown_flags(mount)[2:] + mount.fs.options()
+        lines.append(b"%s %s %s %s 0 0\n" % (escape(mount.source), escape(where), mount.fs.name, flags))
+    return b"".join(lines)
+
+
+def mountinfo_text(namespace: MountNamespace, root: Path) -> bytes:
+    """/proc/PID/mountinfo."""
+    from vfs.core.walk import dentry_name
+
+    lines = []
+    for mount, where in _visible(namespace, root):
+        parent = mount.parent.id if mount.parent is not None else mount.id - 1
+        inner = escape(dentry_name(mount.root)) or b"/"
+        number = b"%d:%d" % (major(mount.fs.dev), minor(mount.fs.dev))
+        lines.append(
+            b"%d %d %s %s %s %s - %s %s %s\n"
+            % (mount.id, parent, number, inner, escape(where), shown_flags(mount), mount.fs.name, escape(mount.source),
+               shown_options(mount))
+        )  # fmt: skip
+    return b"".join(lines)
+
+
+def _visible(namespace: MountNamespace, root: Path) -> Iterator[tuple[Mount, bytes]]:
+    from vfs.core.walk import path_name
+
+    for mount in namespace:
+        where = path_name(mount.top(), root)
+        if where.startswith(b"/"):
+            yield mount, where

@@ -1,0 +1,91 @@
+"""Open directories and O_PATH descriptors (open(2), getdents64(2))."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sentry.abi.const.files import DT_DIR, SEEK_CUR, SEEK_SET
+from sentry.abi.errno import EBADF, EINVAL, EISDIR, ENOENT
+from vfs.core.file import DirEntry, File, Stat
+from vfs.core.node import Name
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
+    from vfs.core.dentry import Path
+
+
+class PlacedFile(File):
+    """An open file that has a path and an inode."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: Path, flags: int) -> None:
+        super().__init__(flags)
+        self.path = path
+        self.opened = path
+
+    def stat(self) -> Stat:
+        inode = self.path.dentry.inode
+        inode.refresh()
+        return inode.stat()
+
+
+class PathFile(PlacedFile):
+    """What O_PATH opens: a place, not its contents."""
+
+    __slots__ = ()
+
+    def peek(self, size: int) -> bytes:
+        raise EBADF
+
+    def write(self, data: bytes) -> int:
+        raise EBADF
+
+
+class OpenDir(PlacedFile):
+    """A directory open for reading. The names are read at the first call and again after a rewind, so that cookies
+    (index of the next entry) stay valid while entries come and go."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, path: Path, flags: int) -> None:
+        super().__init__(path, flags)
+        self._names: list[Name] | None = None
+
+    def entries(self, t: Task) -> Iterator[DirEntry]:
+        dentry = self.path.dentry
+        if dentry.gone:
+            raise ENOENT
+        pos = self.pos
+        if self._names is None or pos == 0:
+            self._names = list(dentry.inode.names(t))
+        if pos == 0:
+            yield DirEntry(dentry.inode.ino, 1, DT_DIR, b".")
+            pos = 1
+        if pos == 1:
+            yield DirEntry((dentry.parent or dentry).inode.ino, 2, DT_DIR, b"..")
+            pos = 2
+        names = self._names
+        for index in range(pos - 2, len(names)):
+            name, ino, kind = names[index]
+            yield DirEntry(ino, index + 3, kind, name)
+
+    def seek(self, offset: int, whence: int) -> int:
+        if whence == SEEK_CUR:
+            offset += self.pos
+        elif whence != SEEK_SET:
+            raise EINVAL
+        if offset < 0:
+            raise EINVAL
+        self.pos = offset
+        return offset
+
+    def peek(self, size: int) -> bytes:
+        raise EISDIR
+
+    def pread(self, size: int, offset: int) -> bytes:
+        raise EISDIR
+
+    def sync(self, data_only: bool = False) -> None:
+        return
