@@ -19,7 +19,7 @@ def config(root: Path, args: list[str], tools: Path) -> dict[str, object]:
             "args": args,
             "env": [PATH, "HOME=/tmp", "LC_ALL=C"],
             "cwd": "/",
-            "capabilities": {kind: CAPABILITIES for kind in ("bounding", "effective", "permitted")},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         },
         "root": {"path": str(root), "readonly": True},
         "hostname": "bench",

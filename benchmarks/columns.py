@@ -89,6 +89,7 @@ class Runtime(Column):
 
     program = ""
     flags: tuple[str, ...] = ()
+    last = ""        # the container that was started last
 
     def prefix(self) -> list[str]:
         return [self.program, f"--root={self.scratch / 'state'}", *self.flags]
@@ -102,8 +103,9 @@ class Runtime(Column):
         return [*self.prefix(), "run", "--bundle", str(where), self.last]
 
     def tidy(self) -> None:
+        command = [*self.prefix(), "delete", "--force", self.last]
         try:
-            subprocess.run([*self.prefix(), "delete", "--force", self.last], capture_output=True, timeout=20, check=False)
+            subprocess.run(command, capture_output=True, timeout=20, check=False)
         except subprocess.TimeoutExpired:
             pass
 
