@@ -121,7 +121,7 @@ SHOWN: dict[str, Kinds] = {
 
 
 def call(t: Task, name: str, raw: Registers, reply: int | None = None) -> str:
-    """`name(arguments)`; `reply` tells how much of an output buffer is there, None (not yet known) shows its address."""
+    """`name(arguments)`; `reply` tells how much of an output buffer is there, None shows its address."""
     return f"{name}({', '.join(_arguments(t, name, raw, reply))})"
 
 

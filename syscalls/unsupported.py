@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
 # Names with a number but no code behind it in Linux itself (unimplemented(2), or removed).
-GONE = """afs_syscall create_module epoll_ctl_old epoll_wait_old get_kernel_syms get_thread_area getpmsg lookup_dcookie
-nfsservctl putpmsg query_module security set_thread_area tuxcall uselib vserver _sysctl""".split()
+GONE = (
+    "afs_syscall", "create_module", "epoll_ctl_old", "epoll_wait_old", "get_kernel_syms", "get_thread_area",
+    "getpmsg", "lookup_dcookie", "nfsservctl", "putpmsg", "query_module", "security", "set_thread_area", "tuxcall",
+    "uselib", "vserver", "_sysctl",
+)  # fmt: skip
 
 # Parts that a kernel may be configured without; then Linux answers ENOSYS.
 NOT_BUILT = {

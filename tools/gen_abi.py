@@ -71,7 +71,7 @@ def _values(headers: list[str], names: list[str]) -> dict[str, int]:
             lines = [f"static const long long v{i} = ({n}) * 1LL;" for i, n in enumerate(names)]
             show = "".join(f'printf("%lld\\n", v{i});' for i in range(len(names)))
             source.write_text(head + "\n".join(lines) + f"\nint main(void) {{ {show} return 0; }}\n")
-            command = ["gcc", "-w", "-fmax-errors=0", "-o", program, source]
+            command = ["gcc", "-w", "-fmax-errors=0", "-o", str(program), str(source)]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode == 0:
                 break

@@ -16,13 +16,15 @@ C_TYPES = {
     "ITIMERSPEC": "struct itimerspec", "ITIMERVAL": "struct itimerval", "TMS": "struct tms", "TIMEX": "struct timex",
     "POLLFD": "struct pollfd", "EPOLL_EVENT": "struct epoll_event", "INOTIFY_EVENT": "struct inotify_event",
     "RUSAGE": "struct rusage", "SYSINFO": "struct sysinfo", "UTSNAME": "struct utsname", "RLIMIT": "struct rlimit",
-    "SCHED_PARAM": "struct sched_param", "CLONE_ARGS": "struct clone_args", "CAP_HEADER": "struct __user_cap_header_struct",
-    "CAP_DATA": "struct __user_cap_data_struct", "STACK_T": "stack_t", "SIGEVENT": "struct sigevent",
-    "SIGINFO_KILL": "siginfo_t", "SIGINFO_QUEUE": "siginfo_t", "SIGINFO_TIMER": "siginfo_t", "SIGINFO_CHILD": "siginfo_t",
+    "SCHED_PARAM": "struct sched_param", "CLONE_ARGS": "struct clone_args", "STACK_T": "stack_t",
+    "CAP_HEADER": "struct __user_cap_header_struct", "CAP_DATA": "struct __user_cap_data_struct",
+    "SIGEVENT": "struct sigevent", "SIGINFO_KILL": "siginfo_t", "SIGINFO_QUEUE": "siginfo_t",
+    "SIGINFO_TIMER": "siginfo_t", "SIGINFO_CHILD": "siginfo_t",
     "SIGINFO_FAULT": "siginfo_t", "SIGINFO_POLL": "siginfo_t", "SIGINFO_SYS": "siginfo_t",
     "SIGNALFD_SIGINFO": "struct signalfd_siginfo", "IOVEC": "struct iovec", "MSGHDR": "struct msghdr",
-    "MMSGHDR": "struct mmsghdr", "CMSGHDR": "struct cmsghdr", "SOCKADDR_UN": "struct sockaddr_un", "UCRED": "struct ucred",
-    "LINGER": "struct linger", "WINSIZE": "struct winsize", "UTIMBUF": "struct utimbuf", "IPC_PERM": "struct ipc_perm",
+    "MMSGHDR": "struct mmsghdr", "CMSGHDR": "struct cmsghdr", "SOCKADDR_UN": "struct sockaddr_un",
+    "UCRED": "struct ucred", "LINGER": "struct linger", "WINSIZE": "struct winsize", "UTIMBUF": "struct utimbuf",
+    "IPC_PERM": "struct ipc_perm",
     "SEMBUF": "struct sembuf", "MQ_ATTR": "struct mq_attr", "FUTEX_WAITV": "struct futex_waitv",
     "PRCTL_MM_MAP": "struct prctl_mm_map", "FSXATTR": "struct fsxattr", "FILE_CLONE_RANGE": "struct file_clone_range",
     "SOCKADDR_NL": "struct sockaddr_nl",
@@ -36,8 +38,9 @@ OFFSETS = {
     ("struct flock", "l_pid"): 24, ("struct sigevent", "sigev_notify"): 12,
 }  # fmt: skip
 HEADERS = """sys/stat.h sys/vfs.h fcntl.h linux/openat2.h time.h sys/time.h sys/times.h sys/timex.h poll.h sys/epoll.h
-sys/inotify.h sys/resource.h sys/sysinfo.h sys/utsname.h sched.h linux/sched.h linux/capability.h signal.h sys/signalfd.h sys/uio.h
-sys/socket.h sys/un.h sys/ioctl.h utime.h sys/ipc.h sys/sem.h mqueue.h linux/futex.h sys/prctl.h linux/fs.h linux/netlink.h"""
+sys/inotify.h sys/resource.h sys/sysinfo.h sys/utsname.h sched.h linux/sched.h linux/capability.h signal.h
+sys/signalfd.h sys/uio.h sys/un.h sys/ioctl.h utime.h sys/ipc.h sys/sem.h mqueue.h
+linux/futex.h sys/prctl.h linux/fs.h linux/netlink.h"""
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a compiler")
