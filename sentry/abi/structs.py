@@ -65,7 +65,8 @@ CAP_HEADER = Struct("<Ii")  # version pid
 CAP_DATA = Struct("<III")  # effective permitted inheritable, of 32 capabilities
 ROBUST_LIST_HEAD = Struct("<QqQ")  # list futex_offset pending
 FUTEX_WAITV = Struct("<QQII")  # val uaddr flags reserved
-# start_code end_code start_data end_data start_brk brk start_stack arg_start arg_end env_start env_end auxv auxv_size exe_fd
+# start_code end_code start_data end_data start_brk brk start_stack arg_start arg_end env_start env_end auxv
+# auxv_size exe_fd
 PRCTL_MM_MAP = Struct("<12QII")
 
 # -- signals --

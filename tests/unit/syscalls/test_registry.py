@@ -82,6 +82,10 @@ def test_ways() -> None:
     assert registry.ENTRIES["test_native"].way == "both"
 
 
+def test_all_modules_load() -> None:
+    assert table.ABSENT == {}
+
+
 def test_every_number_answers(t: Any) -> None:
     for arch in ("x86_64", "aarch64"):
         calls = table.table(arch)

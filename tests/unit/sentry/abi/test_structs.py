@@ -39,8 +39,8 @@ OFFSETS = {
 }  # fmt: skip
 HEADERS = """sys/stat.h sys/vfs.h fcntl.h linux/openat2.h time.h sys/time.h sys/times.h sys/timex.h poll.h sys/epoll.h
 sys/inotify.h sys/resource.h sys/sysinfo.h sys/utsname.h sched.h linux/sched.h linux/capability.h signal.h
-sys/signalfd.h sys/uio.h sys/un.h sys/ioctl.h utime.h sys/ipc.h sys/sem.h mqueue.h
-linux/futex.h sys/prctl.h linux/fs.h linux/netlink.h"""
+sys/signalfd.h sys/uio.h sys/socket.h sys/un.h sys/ioctl.h utime.h sys/ipc.h sys/sem.h mqueue.h linux/futex.h
+sys/prctl.h linux/fs.h linux/netlink.h"""
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a compiler")
