@@ -1,0 +1,1 @@
+"""execve(2): what the Sentry decides about a program file, and the plan by which the in-guest loader carries it out."""
