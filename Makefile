@@ -44,7 +44,8 @@ guest-native guest oci podman:
 
 docs:
 	@tools/setup run
-	@$(PYTHON) tools/print_docs.py
+	@$(PYTHON) -m syscalls.table --write
+	@echo '== docs/syscalls.md is printed'
 
 install:
 	@tools/setup run
