@@ -15,6 +15,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 TESTS = PROJECT / "tests"
+REPORT = PROJECT / ".build" / "test-report.xml"
 DEADLINE_S = 25 * 60
 GRACE_S = 15
 
@@ -89,9 +90,8 @@ def main(argv: list[str]) -> int:
     if absent or not paths:
         print(f"== no such tests: {' '.join(absent) or 'tests/ is empty'}", file=sys.stderr)
         return 1
-    report = PROJECT / ".build" / "test-report.xml"
-    status = run(paths, options, env, report)
-    passed, failed, skipped = counts(report)
+    status = run(paths, options, env, REPORT)
+    passed, failed, skipped = counts(REPORT)
     print(f"== {passed} passed, {failed} failed, {skipped} skipped in {time.monotonic() - began_s:.0f} s", flush=True)
     if status == 0 and passed == 0:
         print("== no test ran to its end: that is a failure", file=sys.stderr)
