@@ -226,7 +226,8 @@ __attribute__((used)) struct start loader_main(u64 *sp)
     return start;
 }
 
-/* On entry only rsp means anything; on exit all other registers are zero, as the psABI and Linux have it. */
+/* On entry only rsp means anything; on exit all other registers and the flags are clear, as Linux has it. The entry is
+   returned to, so that no register holds it. */
 __asm__(
     ".section .text.entry,\"ax\"\n"
     ".globl _start\n"
@@ -253,5 +254,7 @@ __asm__(
     "    xor %r13d, %r13d\n"
     "    xor %r14d, %r14d\n"
     "    xor %r15d, %r15d\n"
+    "    pushq $0\n"
+    "    popfq\n"
     "    ret\n"
     ".previous\n");

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from sentry.abi.const.memory import PROT_EXEC, PROT_READ, PROT_WRITE
-from sentry.abi.errno import EIO, ELIBBAD, ENOEXEC
+from sentry.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC
 from sentry.loader.steps import PAGE, Load, fixed_steps, movable_steps, span
 
 TASK_SIZE = 0x7FFFFFFFF000
@@ -125,6 +125,8 @@ def _interp(segments: list[_Segment], head: bytes, pread: Pread) -> bytes | None
         return None
     if not 2 <= segment.filesz <= PATH_MAX:
         raise ENOEXEC
+    if segment.offset >= 1 << 63:
+        raise EINVAL
     name = _read(head, pread, segment.filesz, segment.offset)
     if len(name) != segment.filesz:
         raise EIO

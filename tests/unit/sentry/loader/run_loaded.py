@@ -1,9 +1,9 @@
 """seccomp_unotify(2): runs one program through the loader, with a supervisor that does nothing but serve its plan.
 
-    run_loaded.py [--no-aslr] [--ids U,EU,G,EG,SECURE] [--small] [--report FILE] LOADER PROGRAM [ARG...]
+    run_loaded.py [--no-aslr] [--no-env] [--ids U,EU,G,EG,SECURE] [--small] [--report FILE] LOADER PROGRAM [ARG...]
 
 The program's other system calls run natively. --report writes what was served and, as notified calls, everything
-that the loader itself did. The exit status is the program's; an execve that fails exits 200 + errno.
+that the loader itself did. The exit status is the program's; an execve that fails exits 100 + errno.
 """
 
 import ctypes
@@ -85,7 +85,7 @@ class Program:
 
 
 def serve(pid: int, listener: int, program: Program, options: dict[str, Any]) -> dict[str, Any]:
-    report: dict[str, Any] = {"calls": [], "asked": 0}
+    report: dict[str, Any] = {"calls": [], "asked": 0, "program_fd": resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 2}
     top = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
     done = False
     while True:
@@ -157,6 +157,8 @@ def main(args: list[str]) -> int:
         option = args.pop(0)
         if option == "--no-aslr":
             options["aslr"] = lambda below: 0
+        elif option == "--no-env":
+            os.environb.clear()
         elif option == "--small":
             options["small"] = True
         elif option == "--ids":
@@ -167,7 +169,9 @@ def main(args: list[str]) -> int:
     try:
         status, report = run(args[0], [os.fsencode(arg) for arg in args[1:]], options)
     except Errno as error:
-        return 200 + error.code
+        return 100 + error.code
+    except OSError as error:
+        return 100 + (error.errno or 0)
     if options["report"]:
         with open(options["report"], "w", encoding="ascii") as file:
             json.dump(report, file)
