@@ -112,4 +112,8 @@ def _update(env: dict[str, str]) -> None:
 
 
 def _is_telling(line: str) -> bool:
-    return line.startswith(("Setting up ", "Fetched ", "Need to get ", "Waiting for "))
+    """What is worth a line: sizes, waits for the lock, and those of our own packages that are done."""
+    words = line.split()
+    if words[:2] == ["Setting", "up"]:
+        return words[2] in NEEDED
+    return line.startswith(("Fetched ", "Need to get ", "Waiting for "))
