@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _minors = count(64)  # anonymous device numbers (major 0), as for every file system without a block device
 
 
+def new_dev() -> int:
+    """A device number for a file system instance."""
+    return makedev(0, next(_minors))
+
+
 class Name(NamedTuple):
     """One entry as a directory lists it: `kind` is a DT_* value, (mode >> 12) & 15."""
 
@@ -222,7 +227,7 @@ class FileSystem:
     source = b"none"
 
     def __init__(self) -> None:
-        self.dev = makedev(0, next(_minors))
+        self.dev = new_dev()
         self._inodes = count(2)
         self.root: Dentry
 

@@ -1,0 +1,118 @@
+"""Events on files for inotify(7): who watches an inode is told here; the queues are vfs.anon's.
+
+A mark holds its inode strongly (an inode that nobody refers to may be forgotten). `active` counts all marks, so that
+the common case, none at all, costs callers one test.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sentry.abi.const.events import (
+    IN_CLOSE_NOWRITE,
+    IN_CLOSE_WRITE,
+    IN_CREATE,
+    IN_DELETE,
+    IN_DELETE_SELF,
+    IN_ISDIR,
+    IN_MOVE_SELF,
+    IN_MOVED_FROM,
+    IN_MOVED_TO,
+    IN_OPEN,
+)
+from vfs.core.dentry import Dentry, Path
+from vfs.core.file import File
+from vfs.core.node import Inode
+
+active = 0  # marks in existence
+_cookie = 0
+
+
+class Mark(Protocol):
+    """One watch: `event` gets an IN_* bit (with IN_ISDIR), a cookie for renames, the name in a watched directory."""
+
+    mask: int
+
+    def event(self, bits: int, cookie: int, name: bytes) -> None: ...
+
+
+def add(inode: Inode, mark: Mark) -> None:
+    global active
+    if not isinstance(inode.watches, list):
+        inode.watches = []
+    inode.watches.append(mark)
+    active += 1
+
+
+def remove(inode: Inode, mark: Mark) -> None:
+    global active
+    marks = inode.watches
+    if isinstance(marks, list) and mark in marks:
+        marks.remove(mark)
+        active -= 1
+        if not marks:
+            inode.watches = None
+
+
+def send(inode: Inode, bits: int, cookie: int = 0, name: bytes = b"") -> None:
+    """To the marks of one inode."""
+    marks = inode.watches
+    if isinstance(marks, list):
+        for mark in tuple(marks):
+            if mark.mask & bits & 0xFFF:
+                mark.event(bits, cookie, name)
+
+
+def touched(dentry: Dentry, bits: int) -> None:
+    """Something happened to what `dentry` names (IN_OPEN, IN_ACCESS, IN_MODIFY, IN_ATTRIB, IN_CLOSE): tell its own
+    marks and those of its directory."""
+    if not active:
+        return
+    inode = dentry.inode
+    if inode.is_dir:
+        bits |= IN_ISDIR
+    send(inode, bits)
+    if dentry.parent is not None and not dentry.gone:
+        send(dentry.parent.inode, bits, 0, dentry.name)
+
+
+def touched_file(file: File, bits: int) -> None:
+    if active and isinstance(file.opened, Path):
+        touched(file.opened.dentry, bits)
+
+
+def opened(file: File) -> None:
+    touched_file(file, IN_OPEN)
+
+
+def closed(file: File) -> None:
+    """The last reference to an open file is gone."""
+    touched_file(file, IN_CLOSE_WRITE if file.writable else IN_CLOSE_NOWRITE)
+
+
+def created(directory: Dentry, name: bytes, inode: Inode) -> None:
+    if active:
+        send(directory.inode, IN_CREATE | (IN_ISDIR if inode.is_dir else 0), 0, name)
+
+
+def removed(dentry: Dentry, last: bool) -> None:
+    """`last`: no other name is left."""
+    if not active:
+        return
+    is_dir = IN_ISDIR if dentry.inode.is_dir else 0
+    if last:
+        send(dentry.inode, IN_DELETE_SELF | is_dir)
+    if dentry.parent is not None:
+        send(dentry.parent.inode, IN_DELETE | is_dir, 0, dentry.name)
+
+
+def renamed(inode: Inode, source: Dentry, name: bytes, target: Dentry, target_name: bytes) -> None:
+    """`source` and `target` are the directories."""
+    global _cookie
+    if not active:
+        return
+    _cookie += 1
+    is_dir = IN_ISDIR if inode.is_dir else 0
+    send(source.inode, IN_MOVED_FROM | is_dir, _cookie, name)
+    send(target.inode, IN_MOVED_TO | is_dir, _cookie, target_name)
+    send(inode, IN_MOVE_SELF | is_dir)

@@ -1,0 +1,138 @@
+"""An open regular file on the host: reads and writes go straight to its descriptor (read(2), pwrite(2))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentry.abi.const.files import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    SEEK_CUR,
+    SEEK_DATA,
+    SEEK_END,
+    SEEK_HOLE,
+    SEEK_SET,
+)
+from sentry.abi.errno import EINVAL, ENXIO, EOPNOTSUPP, EOVERFLOW
+from vfs.core.file import O_ACCMODE, O_APPEND, File, Stat
+from vfs.fs import host_calls as host
+
+if TYPE_CHECKING:
+    from vfs.core.dentry import Path
+    from vfs.fs.hostfs import HostInode
+
+MAX_OFFSET = (1 << 63) - 1
+ZERO_STEP = 1 << 20
+
+
+class HostFile(File):
+    __slots__ = ("_append", "fd", "inode")
+
+    def __init__(self, path: Path, inode: HostInode, flags: int, fd: int) -> None:
+        super().__init__(flags)
+        self.opened = path
+        self.inode = inode
+        self.fd = fd
+        self._append = flags & O_APPEND
+        inode.opens.append(fd)
+        if flags & O_ACCMODE:
+            inode.writers += 1
+
+    def peek(self, size: int) -> bytes:
+        return host.pread(self.fd, size, self.pos)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return host.pread(self.fd, size, offset)
+
+    def write(self, data: bytes) -> int:
+        if (self.flags & O_APPEND) != self._append:  # fcntl(2) F_SETFL
+            self._append ^= O_APPEND
+            host.set_append(self.fd, bool(self._append))
+        if self._append:
+            self.pos = host.fstat(self.fd).st_size  # the host's own O_APPEND keeps writers outside apart
+        done = host.pwrite(self.fd, data, self.pos)
+        self.pos += done
+        return done
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        return host.pwrite(self.fd, data, offset)
+
+    def seek(self, offset: int, whence: int) -> int:
+        self.pos = offset = seek_regular(self.fd, self.pos, offset, whence)
+        return offset
+
+    def stat(self) -> Stat:
+        inode = self.inode
+        inode.adopt(host.fstat(self.fd))
+        return inode.stat()
+
+    def truncate(self, size: int) -> None:
+        host.truncate(self.fd, size)
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        allocate(self.fd, mode, offset, length)
+
+    def sync(self, data_only: bool = False) -> None:
+        host.sync(self.fd, data_only)
+
+    def host_fd(self, write_shared: bool) -> int:
+        return self.fd
+
+    def release(self) -> None:
+        inode = self.inode
+        inode.opens.remove(self.fd)
+        if self.flags & O_ACCMODE:
+            inode.writers -= 1
+        host.close(self.fd)
+        self.fd = -1
+
+
+def seek_regular(fd: int, pos: int, offset: int, whence: int, size: int = -1) -> int:
+    """lseek(2) on a regular file; `size` saves asking when it is known."""
+    if whence == SEEK_SET:
+        pass
+    elif whence == SEEK_CUR:
+        offset += pos
+    elif whence == SEEK_END:
+        offset += host.fstat(fd).st_size if size < 0 else size
+    elif whence in (SEEK_DATA, SEEK_HOLE):
+        return host.seek(fd, offset, whence)
+    else:
+        raise EINVAL
+    if offset < 0:
+        raise EINVAL
+    if offset > MAX_OFFSET:
+        raise EOVERFLOW
+    return offset
+
+
+def allocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2): mode 0, KEEP_SIZE, and holes and zero ranges, which are written."""
+    size = host.fstat(fd).st_size
+    end = offset + length
+    if mode == 0:
+        host.allocate(fd, offset, length)
+    elif mode == FALLOC_FL_KEEP_SIZE:
+        if end <= size:
+            host.allocate(fd, offset, length)
+    elif mode in (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE):
+        _zero(fd, offset, min(end, size))
+    elif mode == FALLOC_FL_ZERO_RANGE:
+        if end > size:
+            host.truncate(fd, end)
+        _zero(fd, offset, min(end, size))
+    else:
+        raise EOPNOTSUPP
+
+
+def _zero(fd: int, offset: int, end: int) -> None:
+    """Only where there is data: what is a hole reads as zeros already."""
+    while offset < end:
+        try:
+            offset = host.seek(fd, offset, SEEK_DATA)
+        except ENXIO:
+            return
+        stop = min(host.seek(fd, offset, SEEK_HOLE), end)
+        while offset < stop:
+            offset += host.pwrite(fd, bytes(min(stop - offset, ZERO_STEP)), offset)
