@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, Errno
+from sentry.creds import Credentials
 from sentry.wait import Entry, Park, Pollable
 from syscalls.registry import ENTRIES, _caller
 from vfs.core.fd_table import FdTable
@@ -192,20 +193,10 @@ class FakeKernel:
     debug = log
 
 
-class Creds(SimpleNamespace):
-    """Credentials of one user; `caps` are the effective capabilities by number."""
-
-    def has(self, cap: int) -> bool:
-        return cap in self.caps
-
-    has_cap = capable = has
-
-
 def make_task(kernel: FakeKernel | None = None, pid: int = 100, uid: int = 1000, caps: tuple[int, ...] = ()) -> Any:
     kernel = kernel or FakeKernel()
-    creds = Creds(
-        uid=uid, euid=uid, suid=uid, fsuid=uid, gid=uid, egid=uid, sgid=uid, fsgid=uid, groups=(), caps=frozenset(caps)
-    )
+    effective = sum(1 << cap for cap in caps)
+    creds = Credentials(uid, uid, uid, uid, uid, uid, uid, uid, permitted=effective, effective=effective)
     group = SimpleNamespace(pid=pid, host_pid=pid, tasks={})
     t = SimpleNamespace(
         kernel=kernel, mem=FakeMemory(), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
