@@ -16,17 +16,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentry.abi.errno import ENOSYS, Errno
+from sentry.verdict import CONTINUE, DEFERRED
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from syscalls.registers import Arg
 
+__all__ = [
+    "CONTINUE", "DEFERRED", "ENTRIES", "LAST", "Call", "Entry", "Registers", "names", "native", "numbers", "refused", "syscall", "table",
+]  # fmt: skip
+
 Registers = tuple[int, int, int, int, int, int]
 Call = Callable[["Task", Registers], int]
 F = TypeVar("F", bound=Callable[..., int])
-
-CONTINUE = -(1 << 40)  # the host runs the call; the platform checks that the number is in the listed cases
-DEFERRED = -(1 << 41)  # the platform answers later
 
 LAST = 600  # the table covers every number up to here, unknown ones included
 SUPPORT = ("full", "partial", "stub", "missing")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
+    from sentry.kernel.exec import Exec
+    from sentry.kernel.fs_context import FsContext
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.parking import Parked
     from sentry.kernel.thread_group import ThreadGroup
     from sentry.mm.user import UserMemory
-    from sentry.kernel.fs_context import FsContext
     from vfs.core.fd_table import FdTable
 
 
@@ -24,9 +25,9 @@ class Task:
     """
 
     __slots__ = (
-        "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid",
-        "request_id", "checked_epoch", "clone_pending", "pidfd", "stat_fd", "continued_nr", "exec_pending",
-        "saved_deadline", "dead", "io_prio", "pdeathsig", "personality", "queued_exact", "clear_tid_addr",
+        "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id", "dead",
+        "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
+        "queued_exact", "personality", "call", "ended",
     )  # fmt: skip
 
     def __init__(
@@ -39,13 +40,23 @@ class Task:
         self.fs = fs
         self.creds = creds
         self.mem = mem
-        self.parked: Parked | None = None
-        self.on_stop: object = None
-        self.traced = False
         self._tid = 0
-        self.request_id = 0  # notification being handled or parked, 0 when none is open
+        self.request_id = 0  # the notification being handled or parked, 0 when none is open
+        self.call: tuple[int, tuple[int, ...]] = (-1, ())  # number and registers of that call, kept for strace
+        self.parked: Parked | None = None
+        self.saved_deadline: tuple[int, int] | None = None  # (call number, deadline) of a call to be made again
+        self.on_stop: Callable[[Task, int], None] | None = None
+        self.traced = False
+        self.queued_exact: list[tuple[int, bytes | None]] = []  # signals to be queued at the next stop
+        self.checked_epoch = 0
+        self.continued_nr = 0  # the call that the host runs for it, since its last notification
+        self.ended = False  # its last call was ended by a signal on purpose: not to be rewound
+        self.clone_pending: int | None = None  # flags of a clone under way
+        self.vforking = False  # sleeps in vfork(2) until its child execs or exits
+        self.exec_pending: Exec | None = None
+        self.stat_fd = -1  # the host's /proc/TID/stat, kept open once it was needed
+        self.personality = 0
         self.dead = False
-        self.pidfd = -1
 
     @property
     def tid(self) -> int:

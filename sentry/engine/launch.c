@@ -1,0 +1,137 @@
+/*
+ * The first guest task: namespaces with nothing of the host, no capabilities, the filter, then the loader.
+ * It is C because between fork and exec no Python may run. Every value comes from the caller.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+
+/* What the launch tells the Sentry, on a page that both share. `failed_step` names the line that went wrong. */
+struct launch_state {
+	volatile int spawner_ready, mapped, init_pid, listener, failed_step, failed_errno;
+};
+
+static void *scratch_state;
+
+void *eng_launch_state(void)
+{
+	if (!scratch_state)
+		scratch_state = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return scratch_state == MAP_FAILED ? NULL : scratch_state;
+}
+
+static _Noreturn void fail(struct launch_state *st, int step)
+{
+	st->failed_errno = errno;
+	st->failed_step = step;
+	_exit(1);
+}
+
+static void default_signals(void)
+{
+	struct sigaction act = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int s = 1; s <= 64; s++)
+		sigaction(s, &act, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *prog, int loader_fd, int loader_at, char **argv,
+				 char **envp)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { { 0 } };
+	struct rlimit no_core = { 1, 1 }; /* 1 byte: neither a file nor a core_pattern pipe gets a dump (core(5)) */
+	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV |
+			      SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+	int fd;
+
+	if (setsid() < 0) /* otherwise a guest's kill(0) would reach the Sentry */
+		fail(st, 10);
+	if (setresgid(0, 0, 0) || setresuid(0, 0, 0))
+		fail(st, 11);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		fail(st, 12);
+	if (mount("none", "/proc", "tmpfs", 0, "size=4k,nr_inodes=4,mode=555") || chdir("/proc"))
+		fail(st, 13);
+	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+		fail(st, 14);
+	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		fail(st, 15);
+	if (loader_fd != loader_at && dup2(loader_fd, loader_at) < 0)
+		fail(st, 16);
+	if (fcntl(loader_at, F_SETFD, 0) || syscall(SYS_close_range, 0, loader_at - 1, 0) ||
+	    syscall(SYS_close_range, loader_at + 1, ~0U, 0))
+		fail(st, 17);
+	if (setrlimit(RLIMIT_CORE, &no_core))
+		fail(st, 18);
+	for (int cap = 0; cap < 64; cap++)
+		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (syscall(SYS_capset, &head, none))
+		fail(st, 19);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		fail(st, 20);
+	umask(0);
+	default_signals();
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog);
+	if (fd < 0)
+		fail(st, 21);
+	st->listener = fd + 1; /* 0 says not yet; taken by pidfd_getfd(2); O_CLOEXEC, so the exec closes this copy */
+	syscall(SYS_execveat, loader_at, "", argv, envp, AT_EMPTY_PATH);
+	fail(st, 22);
+}
+
+/*
+ * Fork the spawner; it returns only in the parent, with the spawner's pid. The parent writes the user namespace's maps
+ * when `spawner_ready` is set and then sets `mapped`. Guest init becomes the caller's child (CLONE_PARENT).
+ */
+int eng_spawn(const void *filter, unsigned filter_len, int loader_fd, int loader_at, char **argv, char **envp)
+{
+	struct launch_state *st = scratch_state;
+	struct sock_fprog prog = { filter_len, (struct sock_filter *)filter };
+	int pid = fork();
+
+	if (pid)
+		return pid < 0 ? -errno : pid;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+		    CLONE_NEWPID | CLONE_NEWTIME))
+		fail(st, 1);
+	st->spawner_ready = 1;
+	while (!st->mapped)
+		usleep(20);
+	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	if (pid < 0)
+		fail(st, 2);
+	if (!pid)
+		guest_init(st, &prog, loader_fd, loader_at, argv, envp);
+	st->init_pid = pid;
+	_exit(0);
+}

@@ -1,0 +1,83 @@
+"""Arguments and environment of execve(2): read once to see that the host will accept them (E2BIG, EFAULT)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from sentry.abi.errno import E2BIG, EFAULT, ENAMETOOLONG
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
+
+MAX_ARG_STRLEN = 131072
+ARG_MIN, ARG_MAX = 131072, 6 << 20  # execve(2): a quarter of the stack limit within these bounds
+NEAR = 16384  # strings closer than this are read in one copy
+SPAN = 1 << 20
+
+
+def check_arguments(t: Task, argv_addr: int, envp_addr: int, execfn: bytes) -> None:
+    """E2BIG or EFAULT as the host's exec would give; the strings themselves stay where they are."""
+    limit = max(min(t.group.limits.stack // 4, ARG_MAX), ARG_MIN)
+    pointers = _pointers(t, argv_addr, limit) + _pointers(t, envp_addr, limit)
+    total = len(execfn) + 1 + 8 * len(pointers)
+    if total > limit:
+        raise E2BIG
+    for length in _lengths(t, pointers):
+        total += length + 1
+        if length >= MAX_ARG_STRLEN or total > limit:
+            raise E2BIG
+
+
+def _pointers(t: Task, addr: int, limit: int) -> list[int]:
+    """A NULL-terminated array of pointers; NULL itself is an empty one."""
+    out: list[int] = []
+    if not addr:
+        return out
+    while True:
+        chunk = 4096 - (addr & 4095)
+        if chunk < 8:
+            chunk = 8
+        chunk &= ~7
+        words = struct.unpack(f"<{chunk // 8}Q", t.mem.read(addr, chunk))
+        try:
+            out.extend(words[: words.index(0)])
+            return out
+        except ValueError:
+            out.extend(words)
+        addr += chunk
+        if 8 * len(out) > limit:
+            raise E2BIG
+
+
+def _lengths(t: Task, pointers: list[int]) -> list[int]:
+    """Length of each string; neighbours are read together."""
+    out: list[int] = []
+    order = sorted(set(pointers))
+    at = 0
+    found: dict[int, int] = {}
+    while at < len(order):
+        low = order[at]
+        end = at + 1
+        while end < len(order) and order[end] - order[end - 1] < NEAR and order[end] - low < SPAN - 4096:
+            end += 1
+        size = order[end - 1] - low + 4096
+        size -= (low + size) & 4095
+        if size <= order[end - 1] - low:
+            size = order[end - 1] - low + 1
+        block = t.mem.read_some(low, size)
+        for pointer in order[at:end]:
+            nul = block.find(b"\0", pointer - low)
+            found[pointer] = nul - (pointer - low) if nul >= 0 else _length(t, pointer)
+        at = end
+    out.extend(found[p] for p in pointers)
+    return out
+
+
+def _length(t: Task, addr: int) -> int:
+    try:
+        return len(t.mem.cstring(addr, MAX_ARG_STRLEN))
+    except ENAMETOOLONG:
+        raise E2BIG from None
+    except EFAULT:
+        raise

@@ -1,0 +1,112 @@
+"""clone(2), fork(2), vfork(2): the host makes the task, the Sentry sees it before it runs.
+
+The cloner is SEIZEd with the fork options and its call CONTINUEd; the event gives the child's number while both stand
+still, and the snapshot of descriptors, directories and credentials is taken there, so it is exact. A clone that fails
+gives no event: the trace then stays in force until the next stop (stops.Stops).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sentry.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
+from sentry.engine._engine import lib
+from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow
+from sentry.kernel.task import Task
+from sentry.kernel.thread_group import ThreadGroup
+from sentry.mm.user import UserMemory
+
+if TYPE_CHECKING:
+    from sentry.kernel.kernel import Kernel
+
+CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
+CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT = 0x1000, 0x2000, 0x4000, 0x8000
+CLONE_THREAD, CLONE_UNTRACED = 0x1_0000, 0x80_0000
+NAMESPACES = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
+CLONE_INTO_CGROUP = 0x2_0000_0000
+SIGCHLD = 17
+
+
+def begin_clone(t: Task, flags: int) -> None:
+    """Check `flags` and trace the cloner; the caller then lets the host run the call. Errno when it may not."""
+    if flags & NAMESPACES:
+        raise EPERM
+    if flags & (CLONE_PTRACE | CLONE_UNTRACED | CLONE_PIDFD | CLONE_INTO_CGROUP):
+        raise EINVAL
+    if flags & CLONE_THREAD and not flags & CLONE_SIGHAND or flags & CLONE_SIGHAND and not flags & CLONE_VM:
+        raise EINVAL
+    kernel = t.kernel
+    if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
+        raise RestartNow
+    if not flags & CLONE_THREAD and len(kernel.groups) >= t.group.limits.nproc and t.creds.ruid != 0:
+        ruid = t.creds.ruid
+        if sum(1 for g in kernel.groups.values() if not g.dead and g.leader.creds.ruid == ruid) >= t.group.limits.nproc:
+            raise EAGAIN
+    if not kernel.stops.seize(t):
+        raise ESRCH
+    t.clone_pending = flags
+    t.on_stop = _cloner_stopped
+
+
+def _cloner_stopped(t: Task, status: int) -> None:
+    event = status >> 16
+    kernel = t.kernel
+    flags = t.clone_pending
+    t.clone_pending = None
+    if event in (EVENT_FORK, EVENT_VFORK, EVENT_CLONE) and flags is not None:
+        child_tid = lib.eng_event_message(t.host_tid)
+        if child_tid > 0:
+            _add_child(kernel, t, int(child_tid), flags)
+    kernel.stops.finish(t, status)
+
+
+def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
+    if flags & CLONE_FILES:
+        t.fds.users += 1
+        fds = t.fds
+    else:
+        fds = t.fds.copy()
+    fs = t.fs if flags & CLONE_FS else t.fs.copy()
+    if flags & CLONE_THREAD:
+        group = t.group
+    else:
+        parent = t.group.parent if flags & CLONE_PARENT else t.group
+        sighand = t.group.sighand if flags & CLONE_SIGHAND else t.group.sighand.copy()
+        group = ThreadGroup(host_tid, parent, sighand, t.group.limits.copy(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        group.exe, group.exe_file, group.loader_range = t.group.exe, t.group.exe_file, t.group.loader_range
+        group.personality, group.dumpable, group.oom_score_adj = t.group.personality, t.group.dumpable, t.group.oom_score_adj
+        add_group(kernel, group)
+        if flags & CLONE_VFORK:
+            group.vfork_parent = t
+            t.vforking = True
+    child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
+    child.personality = t.personality
+    child.checked_epoch = group.epoch
+    group.tasks[host_tid] = child
+    kernel.tasks[host_tid] = child
+    child.traced = True
+    child.on_stop = _child_stopped
+    early = kernel.stops.early.pop(host_tid, None)
+    if early is not None:
+        kernel.stops.finish(child, early)
+
+
+def _child_stopped(t: Task, status: int) -> None:
+    t.kernel.stops.finish(t, status)
+
+
+def add_group(kernel: Kernel, group: ThreadGroup) -> None:
+    """Watch a new process for its end; an older one of the same host number was reaped."""
+    from sentry.kernel.exit import group_died, remove_group
+
+    stale = kernel.groups.get(group.host_pid)
+    if stale is not None:
+        remove_group(kernel, stale)
+    kernel.groups[group.host_pid] = group
+    pidfd = lib.eng_pidfd_open(group.host_pid, 0)
+    if pidfd >= 0:
+        group.pidfd = pidfd
+        kernel.watch(pidfd, 1, lambda events: group_died(kernel, group))
+    else:
+        kernel.defer(lambda: group_died(kernel, group))

@@ -1,0 +1,56 @@
+"""The guest's seccomp filter (seccomp(2)), compiled by libseccomp from the native list.
+
+Default: notify the Sentry. Foreign architectures (x32, i386 by int 0x80) kill the process. The compiled program is cached
+by the hash of its rules, since loading libseccomp costs more than starting a guest should.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+
+from sentry.abi.nr.x86_64 import NR
+from sentry.platform.native import Native
+
+
+def filter_for(rules: list[Native], cache_dir: str) -> bytes:
+    """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each."""
+    digest = hashlib.sha256(repr([(r.name, r.tests) for r in rules]).encode()).hexdigest()[:32]
+    path = os.path.join(cache_dir, f"guest-filter-{digest}.bpf")
+    try:
+        with open(path, "rb") as f:
+            program = f.read()
+        if program and len(program) % 8 == 0:
+            return program
+    except OSError:
+        pass
+    program = compile_filter(rules)
+    try:
+        _store(path, program)
+    except OSError:
+        pass  # a read-only installation compiles anew; slower, not wrong
+    return program
+
+
+def compile_filter(rules: list[Native]) -> bytes:
+    import pyseccomp as seccomp
+
+    operators = {"==": seccomp.EQ, "mask": seccomp.MASKED_EQ}
+    program = seccomp.SyscallFilter(defaction=seccomp.NOTIFY)
+    program.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
+    for rule in rules:
+        tests = [seccomp.Arg(test[0], operators[test[1]], *test[2:]) for test in rule.tests]
+        program.add_rule(seccomp.ALLOW, NR[rule.name], *tests)
+    with tempfile.TemporaryFile() as out:
+        program.export_bpf(out)
+        out.seek(0)
+        return out.read()
+
+
+def _store(path: str, program: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    fresh = f"{path}.{os.getpid()}"
+    with open(fresh, "wb") as f:
+        f.write(program)
+    os.replace(fresh, path)

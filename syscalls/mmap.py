@@ -1,0 +1,45 @@
+"""mmap(2) of files: the host descriptor of the file is put at the guest's own number, then the host maps it.
+
+Anonymous memory never comes here (platform/native.py). A read-only descriptor makes the host refuse what Linux refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentry.abi.errno import EACCES, EINVAL, ENODEV, ENOMEM, EPERM
+from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
+from syscalls.registry import CONTINUE, syscall
+from vfs.core.walk import Path
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
+
+PROT_WRITE, PROT_EXEC = 2, 4
+MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, MAP_ANONYMOUS, MAP_HUGETLB = 1, 3, 0xF, 0x20, 0x40000
+MS_NOEXEC = 8
+
+
+@syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off)
+def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    if flags & MAP_ANONYMOUS:
+        raise ENOMEM if flags & MAP_HUGETLB else EINVAL
+    file = t.fds.get(fd)
+    if not length or offset & 4095:
+        raise EINVAL
+    if not file.readable:
+        raise EACCES
+    shared = flags & MAP_TYPE in (MAP_SHARED, MAP_SHARED_VALIDATE)
+    if shared and prot & PROT_WRITE and not file.writable:
+        raise EACCES
+    opened = file.opened
+    if prot & PROT_EXEC and isinstance(opened, Path) and opened.mount.flags & MS_NOEXEC:
+        raise EPERM
+    if fd >= t.kernel.loader_at - 2:
+        raise ENODEV
+    writable = shared and file.writable
+    injected = t.fds.injected.get(fd)
+    if injected is None or injected[0] is not file or writable and not injected[1]:
+        t.kernel.platform.add_fd(t, file.host_fd(writable), fd)
+        t.fds.injected[fd] = (file, writable)
+    return CONTINUE
