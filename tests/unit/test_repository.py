@@ -15,9 +15,10 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tools"))
 
-import run_tests  # noqa: E402
+import run_tests
 
-from provision import busybox, launcher, packages, register, stamp, venv  # noqa: E402
+from benchmarks.table import Table
+from provision import busybox, launcher, packages, register, stamp, venv
 
 STATED = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -156,3 +157,35 @@ def test_built_files_are_not_tracked() -> None:
     bad = [name for name in tracked if name.endswith((".so", ".o", ".pyc", "_engine.c")) or name.startswith(".venv/")]
     assert not bad
     assert not {"sentry/engine/loader", "sentry/engine/stub"} & set(tracked)
+
+
+def test_version_is_stated_once() -> None:
+    import runsc_py
+
+    assert runsc_py.VERSION == STATED["project"]["version"]
+    assert "## [Unreleased]" in (PROJECT / "CHANGELOG.md").read_text()
+
+
+def test_the_command_line_starts_without_heavy_modules() -> None:
+    """A command is started three times per `podman run`; each of these modules costs as much as a tenth of a start."""
+    heavy = {"asyncio", "argparse", "dataclasses", "logging", "pyroute2", "re", "socket", "subprocess", "typing"}
+    code = (
+        f"import sys; sys.path += [{str(PROJECT)!r}]; from runsc_py.cli.main import main; main(['--version']);"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([venv.interpreter(), "-IS", "-c", code], env={}, capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_table_gives_medians_ratios_and_reasons() -> None:
+    table = Table("call", "ns", ["host", "peer"])
+    table.row("getpid", "<= 250")
+    table.row("stat")
+    table.cells["getpid", "host"].samples += [9.0, 1.0, 2.0]
+    table.cells["getpid", "peer"].samples += [30.0]
+    table.cells["stat", "peer"].reason = "no end after 3 s"
+    head, _, first, second, reason = table.text().splitlines()
+    assert head.split() == ["call", "host", "ns", "peer", "ns", "peer/host", "target", "for", "ours"]
+    assert first.split() == ["getpid", "2.0", "30.0", "15.00", "<=", "250"]
+    assert second.split() == ["stat", "-", "-", "-"]
+    assert reason == "  - peer, stat: no end after 3 s"
