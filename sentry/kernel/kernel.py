@@ -71,7 +71,7 @@ class Kernel:
     now_ns = staticmethod(time.monotonic_ns)
     realtime_ns = staticmethod(time.time_ns)
 
-    # looking up ----------------------------------------------------------------------------------------------------
+    # looking up ----------------------------------------------------------------------------------
     def find_group(self, pid: int) -> ThreadGroup | None:
         """The process with guest number `pid`, a zombie included; None if there is none."""
         for group in tuple(self.groups.values()):
@@ -93,7 +93,7 @@ class Kernel:
         group = self.groups.get(host_pid)
         return group.pid if group is not None else guest_number(host_pid)
 
-    # work between calls -----------------------------------------------------------------------------------------------
+    # work between calls --------------------------------------------------------------------------
     def defer(self, callback: Callable[[], None]) -> None:
         """Run `callback` soon, from the loop, after the current call was answered."""
         self.deferred.append(callback)
@@ -119,7 +119,7 @@ class Kernel:
         """How long the loop may sleep (-1: until something happens)."""
         return 0 if self.ready or self.deferred else self.timers.timeout_ns()
 
-    # life ----------------------------------------------------------------------------------------------------------------
+    # life ----------------------------------------------------------------------------------------
     def run(self) -> int:
         """Serve until pid 1 of the container is gone; its wait status."""
         self.platform.run(self)
@@ -137,7 +137,7 @@ class Kernel:
         if pending is not None:
             pending()
 
-    # logs ----------------------------------------------------------------------------------------------------------------
+    # logs ----------------------------------------------------------------------------------------
     def log(self, text: str) -> None:
         try:
             os.write(self.log_fd, f"runsc-py: {text}\n".encode(errors="replace"))

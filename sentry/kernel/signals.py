@@ -40,7 +40,7 @@ class Signals:
         self._scanning = False
         self._info = ffi.new("unsigned char[128]")
 
-    # sending ---------------------------------------------------------------------------------------------------------
+    # sending -------------------------------------------------------------------------------------
     def send_group(self, group: ThreadGroup, signo: int, info: bytes | None = None) -> None:
         """To a process. `info` is a siginfo_t (siginfo.py); without one the host fills it in, as sent by pid 0."""
         if group.dead:
@@ -93,7 +93,7 @@ class Signals:
                 return task
         return None
 
-    # exact delivery ------------------------------------------------------------------------------------------------------
+    # exact delivery ------------------------------------------------------------------------------
     def send_exact(self, t: Task, signo: int, info: bytes | None) -> bool:
         """Deliver between two calls of `t`; false when it cannot be stopped now (the caller then sends plainly)."""
         if any(queued[0] == signo for queued in t.queued_exact) and signo < 32:
@@ -155,7 +155,7 @@ class Signals:
         masks = self.masks(t)
         return masks[2] if masks is not None else 0
 
-    # learning ---------------------------------------------------------------------------------------------------------------
+    # learning ------------------------------------------------------------------------------------
     def learn(self, group: ThreadGroup) -> None:
         """Something may have sent a signal to `group`: look at its parked threads."""
         group.epoch += 1

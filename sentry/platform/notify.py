@@ -76,7 +76,7 @@ class NotifyPlatform:
         self.listener = listener
         self.sync_wake_up = lib.eng_sync_wake_up(listener, 1) == 0
 
-    # answers ---------------------------------------------------------------------------------------------------------
+    # answers -------------------------------------------------------------------------------------
     def answer(self, t: Task, value: int) -> None:
         request, t.request_id = t.request_id, 0
         if self.trace is not None:
@@ -99,7 +99,7 @@ class NotifyPlatform:
         if got < 0:
             raise BY_CODE.get(-got, EIO)
 
-    # host descriptors --------------------------------------------------------------------------------------------------
+    # host descriptors ----------------------------------------------------------------------------
     def watch(self, host_fd: int, events: int, callback: Callable[[int], None]) -> None:
         if host_fd in self._watches:
             self._epoll.modify(host_fd, events)
@@ -120,7 +120,7 @@ class NotifyPlatform:
             if callback is not None:
                 callback(events)
 
-    # the loop -----------------------------------------------------------------------------------------------------------
+    # the loop ------------------------------------------------------------------------------------
     def run(self, kernel: Kernel) -> None:
         reply_wait = lib.eng_reply_wait
         listener, epfd, sigfd = self.listener, self._epoll.fileno(), self._sigfd
@@ -149,7 +149,7 @@ class NotifyPlatform:
                     t.call = (nr, call)
                 try:
                     if 0 <= nr < size:
-                        result = table[nr](t, call)  # type: ignore[arg-type]
+                        result = table[nr](t, call)
                     elif nr == LOADER_MAGIC:
                         loader_call(t, call)
                         result = -1
