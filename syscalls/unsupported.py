@@ -53,7 +53,11 @@ NOT_BUILT = {
     "request_key": "no keyrings",
     "uretprobe": "no uprobes",
     "uprobe": "no uprobes",
+    "seccomp": "a guest's own filters are not taken",
+    "set_mempolicy_home_node": "one memory node",
+    "sysfs": "obsolete, and not built by default since 6.15",
     "userfaultfd": "no userfaultfd",
+    "ustat": "obsolete",
 }
 
 # Privileged work that no sandbox does: the capability is asked for, then the device or feature is absent.

@@ -1,0 +1,142 @@
+"""Hints of placement: ioprio_set(2), set_mempolicy(2), mbind(2). Checked as Linux does, kept by nobody.
+
+The machine is shown as one memory node, on which every policy means the same; I/O is scheduled by the host for all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sentry.abi.const.memory import (
+    MPOL_BIND,
+    MPOL_DEFAULT,
+    MPOL_F_ADDR,
+    MPOL_F_MEMS_ALLOWED,
+    MPOL_F_NODE,
+    MPOL_INTERLEAVE,
+    MPOL_LOCAL,
+    MPOL_MODE_FLAGS,
+    MPOL_PREFERRED,
+    MPOL_PREFERRED_MANY,
+)
+from sentry.abi.const.rights import CAP_SYS_ADMIN, CAP_SYS_NICE
+from sentry.abi.const.tasks import (
+    IOPRIO_CLASS_BE,
+    IOPRIO_CLASS_IDLE,
+    IOPRIO_CLASS_NONE,
+    IOPRIO_CLASS_RT,
+    IOPRIO_CLASS_SHIFT,
+    IOPRIO_WHO_PGRP,
+    IOPRIO_WHO_PROCESS,
+    IOPRIO_WHO_USER,
+)
+from sentry.abi.errno import EINVAL, EPERM, ESRCH
+from syscalls.args import Addr, Int, Pid, UInt, ULong
+from syscalls.registry import syscall
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
+
+NOTE = "checked, without effect"
+ONE_NODE = "one memory node: checked, without effect"
+MAX_NODES = 1024  # bits of a node mask that are read
+PAGE = 4096
+MODES = (MPOL_DEFAULT, MPOL_PREFERRED, MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_PREFERRED_MANY)
+
+
+@syscall("ioprio_get", Int, Pid, support="partial", note=NOTE)
+def sys_ioprio_get(t: Task, which: int, who: int) -> int:
+    _ioprio_who(t, which, who)
+    return IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 4
+
+
+@syscall("ioprio_set", Int, Pid, Int, support="partial", note=NOTE)
+def sys_ioprio_set(t: Task, which: int, who: int, priority: int) -> int:
+    klass, level = priority >> IOPRIO_CLASS_SHIFT & 7, priority & 0x1FFF
+    if klass == IOPRIO_CLASS_RT:
+        if not (t.creds.has(CAP_SYS_ADMIN) or t.creds.has(CAP_SYS_NICE)):
+            raise EPERM
+    elif klass == IOPRIO_CLASS_NONE:
+        if level:
+            raise EINVAL
+    elif klass not in (IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE):
+        raise EINVAL
+    if klass in (IOPRIO_CLASS_RT, IOPRIO_CLASS_BE) and level & 0x1FFF > 7:
+        raise EINVAL
+    _ioprio_who(t, which, who)
+    return 0
+
+
+def _ioprio_who(t: Task, which: int, who: int) -> None:
+    if which == IOPRIO_WHO_PROCESS:
+        if who and t.kernel.find_task(who) is None:
+            raise ESRCH
+    elif which == IOPRIO_WHO_PGRP:
+        if who and t.kernel.find_group(who) is None:
+            raise ESRCH
+    elif which == IOPRIO_WHO_USER:
+        uid = who & 0xFFFFFFFF
+        if who and all(task.creds.ruid != uid for task in t.kernel.tasks.values()):
+            raise ESRCH
+    else:
+        raise EINVAL
+
+
+def _nodes(t: Task, mask_addr: int, max_node: int) -> int:
+    """The node mask, of which all but node 0 is unknown: EINVAL."""
+    count = max_node - 1 if max_node else 0
+    if count <= 0 or mask_addr == 0:
+        return 0
+    if count > PAGE * 8:
+        raise EINVAL
+    size = (count + 63) // 64 * 8
+    mask = int.from_bytes(t.mem.read(mask_addr, min(size, PAGE)), "little") & (1 << count) - 1
+    if mask & ~1:
+        raise EINVAL
+    return mask
+
+
+def _policy(t: Task, mode: int, mask_addr: int, max_node: int) -> None:
+    plain = mode & ~MPOL_MODE_FLAGS
+    nodes = _nodes(t, mask_addr, max_node)
+    if plain not in MODES:
+        raise EINVAL
+    if plain in (MPOL_DEFAULT, MPOL_LOCAL) and nodes:
+        raise EINVAL
+    if plain in (MPOL_BIND, MPOL_INTERLEAVE, MPOL_PREFERRED_MANY) and not nodes:
+        raise EINVAL
+
+
+@syscall("set_mempolicy", Int, Addr, ULong, support="partial", note=ONE_NODE)
+def sys_set_mempolicy(t: Task, mode: int, mask_addr: int, max_node: int) -> int:
+    _policy(t, mode, mask_addr, max_node)
+    return 0
+
+
+@syscall("mbind", Addr, ULong, ULong, Addr, ULong, UInt, support="partial", note=ONE_NODE)
+def sys_mbind(t: Task, addr: int, size: int, mode: int, mask_addr: int, max_node: int, flags: int) -> int:
+    if addr % PAGE or flags & ~7:
+        raise EINVAL
+    if flags & 4:  # MPOL_MF_MOVE_ALL
+        t.creds.require(CAP_SYS_NICE)
+    _policy(t, mode, mask_addr, max_node)
+    return 0
+
+
+@syscall("get_mempolicy", Addr, Addr, ULong, Addr, ULong, support="partial", note=ONE_NODE)
+def sys_get_mempolicy(t: Task, mode_addr: int, mask_addr: int, max_node: int, addr: int, flags: int) -> int:
+    if flags & ~(MPOL_F_NODE | MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED):
+        raise EINVAL
+    allowed = bool(flags & MPOL_F_MEMS_ALLOWED)
+    if allowed and flags & (MPOL_F_NODE | MPOL_F_ADDR):
+        raise EINVAL
+    if mask_addr and max_node < 1 or (not flags & MPOL_F_ADDR and addr) or flags == MPOL_F_NODE:
+        raise EINVAL
+    if flags & MPOL_F_ADDR:
+        t.mem.read(addr, 1)
+    if mode_addr:
+        t.mem.put_i32(mode_addr, 0)  # MPOL_DEFAULT, and node 0
+    if mask_addr:
+        size = min((max_node + 62) // 64 * 8, MAX_NODES // 8)
+        t.mem.write(mask_addr, int(allowed).to_bytes(max(size, 8), "little"))
+    return 0
