@@ -237,8 +237,8 @@ class Ldisc:
         if not lflag & c.NOFLSH:
             self.echo.discard()
             self.flush_input()
-        if self.termios.iflag & c.IXON:
-            self.start()
+        if self.termios.iflag & c.IXON and not self.paused:
+            self.echo.stopped = False
         if lflag & c.ECHO:
             self.echo.shown(char)
         else:
