@@ -26,7 +26,7 @@ def sys_sysinfo(t: Task, info_addr: int) -> int:
     loads = [int(load * 65536) for load in _loads()]
     bytes_of = [kib.get(k, 0) << 10 for k in ("MemTotal", "MemFree", "Shmem", "Buffers", "SwapTotal", "SwapFree")]
     procs = min(len(t.kernel.tasks), 0xFFFF)
-    uptime_s = -(-time.clock_gettime_ns(time.CLOCK_BOOTTIME) // -1_000_000_000)
+    uptime_s = -(-time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000_000)
     t.mem.pack(SYSINFO, info_addr, uptime_s, *loads, *bytes_of, procs, 0, 0, 1)
     return 0
 
