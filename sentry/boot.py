@@ -139,8 +139,12 @@ class BootConfig:
 
 def load() -> None:
     """Import all that the Sentry runs: after pivot_root(2) there is no file left to import from."""
-    import sentry.kernel.kernel
-    import syscalls.table  # noqa: F401
+    import os
+
+    import sentry.kernel.kernel  # noqa: F401
+    from syscalls.table import table
+
+    table(os.uname().machine)
 
 
 def boot(config: BootConfig) -> Kernel:

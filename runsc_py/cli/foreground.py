@@ -1,0 +1,64 @@
+"""A container in the foreground (`run`, `do`): signals are passed on, a terminal is raw meanwhile, the end is its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runsc_py.sandbox.launch import Launch
+
+KEPT = frozenset((signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGURG, signal.SIGPIPE))
+
+
+def forward_signals(pid: int) -> None:
+    """Every signal that can be caught goes to the stub, which tells the Sentry."""
+
+    def forward(signo: int, frame: FrameType | None) -> None:
+        try:
+            os.kill(pid, signo)
+        except ProcessLookupError:
+            pass
+
+    for signo in signal.valid_signals() - KEPT:
+        try:
+            signal.signal(signo, forward)
+        except (OSError, ValueError):
+            pass  # reserved by the C library
+
+
+class Terminal:
+    """Our own terminal at descriptor 0, raw while the container has it: the Sentry's line discipline does the rest."""
+
+    def __init__(self) -> None:
+        self.before: list[Any] | None = None
+
+    def take(self) -> None:
+        from runsc_py.host import tty
+
+        self.before = tty.make_raw(0)
+
+    def give_back(self) -> None:
+        if self.before is not None:
+            from runsc_py.host import tty
+
+            tty.restore(0, self.before)
+            self.before = None
+
+
+def serve(launch: Launch, terminal: Terminal, use_terminal: bool, start: Callable[[], None]) -> int:
+    """From the commit to the end of the container; its exit code as a shell counts it."""
+    forward_signals(launch.stub_pid)
+    try:
+        if use_terminal:
+            terminal.take()
+        start()
+        status = os.waitpid(launch.stub_pid, 0)[1]
+    finally:
+        terminal.give_back()
+    launch.reap_sentry()
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

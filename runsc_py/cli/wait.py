@@ -1,0 +1,42 @@
+"""wait (runsc): until the container has ended; prints {"id": ..., "exitStatus": N}, 128 + signal number for a death by signal."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from runsc_py.errors import Failure
+from runsc_py.sandbox.container import Container
+
+from .options import one_id, parse
+from .settings import Settings
+
+
+def main(settings: Settings, arguments: list[str]) -> int:
+    container = Container.open(settings.root, one_id(parse(arguments, {}, {}, "wait"), "wait"))
+    code = exit_code(wait(container))
+    print(json.dumps({"id": container.directory.id, "exitStatus": code}))
+    return 0
+
+
+def wait(container: Container) -> int:
+    """The wait status. A Sentry that was killed left none: then it is that of SIGKILL."""
+    if container.is_alive():
+        try:
+            answer = container.ask({"op": "wait"}, timeout_s=None)
+        except OSError:
+            answer = {}
+        status = answer.get("status")
+        if isinstance(status, int):
+            return status
+    status = container.directory.exit_status()
+    if status is not None:
+        return status
+    if container.status() == "stopped":
+        return 9
+    raise Failure(f"wait {container.directory.id}", "the sandbox does not answer")
+
+
+def exit_code(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

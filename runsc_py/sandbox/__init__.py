@@ -1,0 +1,1 @@
+"""Making a sandbox: Sentry and stub, their links, the state directory."""

@@ -1,0 +1,160 @@
+"""The Sentry's side of the control socket: JSON lines from the CLI, answered from the kernel's loop, never waiting.
+
+Requests: {"op": "state"} {"op": "start"} {"op": "kill", "signal": N, "all": bool} {"op": "wait"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _socket import socket
+
+    from sentry.boot import BootConfig
+    from sentry.kernel.kernel import Kernel
+
+IN = 1  # EPOLLIN
+LINE_LIMIT = 1 << 16
+CONNECTION_LIMIT = 64
+
+Answer = dict[str, object]
+
+
+class Control:
+    """Status of the container, and who waits for its end."""
+
+    def __init__(self, kernel: Kernel, config: BootConfig) -> None:
+        import _socket
+
+        self.kernel = kernel
+        self.config = config
+        self.status = "created"
+        self.listener = _socket.socket(fileno=config.control_fd)
+        self.listener.setblocking(False)
+        self.connections: set[Connection] = set()
+        self.waiting: list[Connection] = []
+        kernel.watch(config.control_fd, IN, self._accept)
+
+    def _accept(self, events: int) -> None:
+        import _socket
+
+        try:
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]  # what socket.accept() is made of
+        except OSError:
+            return
+        link = _socket.socket(fileno=fd)
+        if len(self.connections) >= CONNECTION_LIMIT:
+            link.close()
+            return
+        self.connections.add(Connection(self, link))
+
+    def answer(self, request: Answer, connection: Connection) -> Answer | None:
+        """None: the answer comes later."""
+        operation = OPERATIONS.get(str(request.get("op")))
+        if operation is None:
+            return {"error": f"unknown request {request.get('op')!r}"}
+        return operation(self, request, connection)
+
+    def _state(self, request: Answer, connection: Connection) -> Answer:
+        return {"status": self.status}
+
+    def _start(self, request: Answer, connection: Connection) -> Answer:
+        if self.status != "created":
+            return {"error": f"cannot start a container that is {self.status}"}
+        self.kernel.release_init()
+        self.status = "running"
+        return {}
+
+    def _kill(self, request: Answer, connection: Connection) -> Answer:
+        signo = request.get("signal")
+        if not isinstance(signo, int) or not 0 <= signo <= 64:
+            return {"error": f"no such signal: {signo!r}"}
+        if request.get("all"):
+            for group in list(self.kernel.groups.values()):
+                self.kernel.signals.send_group(group, signo)
+        else:
+            self.signal_init(signo)
+        return {}
+
+    def _wait(self, request: Answer, connection: Connection) -> Answer | None:
+        self.waiting.append(connection)
+        return None
+
+    def signal_init(self, signo: int) -> None:
+        if self.kernel.init is not None:
+            self.kernel.signals.send_group(self.kernel.init, signo)
+
+    def window_changed(self) -> None:
+        """The host terminal has a new size: the console passes it on with SIGWINCH."""
+        self.kernel.console_resized()
+
+    def leave_status(self, status: int) -> None:
+        if self.config.exit_fd >= 0:
+            try:
+                os.write(self.config.exit_fd, b"%d" % status)
+            except OSError:
+                pass
+
+    def finish(self, status: int) -> None:
+        for connection in self.waiting:
+            connection.send({"status": status})
+
+
+OPERATIONS: dict[str, Callable[[Control, Answer, Connection], Answer | None]] = {}
+
+
+class Connection:
+    """One CLI process."""
+
+    def __init__(self, control: Control, link: socket) -> None:
+        self.control = control
+        self.link = link
+        self.text = b""
+        link.setblocking(False)
+        control.kernel.watch(link.fileno(), IN, self._heard)
+
+    def _heard(self, events: int) -> None:
+        try:
+            piece = self.link.recv(LINE_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            piece = b""
+        self.text += piece
+        if not piece or len(self.text) > LINE_LIMIT:
+            self.close()
+        elif self.text.endswith(b"\n"):
+            text, self.text = self.text, b""
+            self._answer(text)
+
+    def _answer(self, text: bytes) -> None:
+        try:
+            request = json.loads(text)
+            if not isinstance(request, dict):
+                raise ValueError
+        except (ValueError, RecursionError):
+            answer: Answer | None = {"error": "not a JSON object"}
+        else:
+            answer = self.control.answer(request, self)
+        if answer is not None:
+            self.send(answer)
+
+    def send(self, answer: Answer) -> None:
+        """Answers are short: they fit the socket's buffer, or the other side does not read and loses them."""
+        try:
+            self.link.send(json.dumps(answer).encode() + b"\n")
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        self.control.kernel.unwatch(self.link.fileno())
+        self.link.close()
+        self.control.connections.discard(self)
+        if self in self.control.waiting:
+            self.control.waiting.remove(self)
+
+
+OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
