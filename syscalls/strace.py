@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import Errno
+import sentry.abi.flags  # noqa: F401  the names that `args` shows: loaded while there are files to load from
+from sentry.abi.errno import BY_CODE, Errno
 from syscalls import args as k
 from syscalls.registry import CONTINUE, DEFERRED, ENTRIES, Registers
 
@@ -140,8 +141,6 @@ def result(name: str, reply: int | None) -> str:
 
 
 def _errno_name(code: int) -> str:
-    from sentry.abi.errno import BY_CODE
-
     known = BY_CODE.get(code)
     return known.__name__ if known else f"errno {code}"
 
