@@ -324,6 +324,8 @@ int main(int argc, char **argv)
 	for (; i < argc && size_count < 8; i++)
 		sizes[size_count++] = atol(argv[i]);
 	umask(022);
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd); /* what the caller left open would change the numbers */
 	char top[PATH_MAX];
 	snprintf(top, sizeof top, "%s/guest-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(top)) {
