@@ -7,12 +7,13 @@ memory is read for strings only, bounded, and an address is printed where it can
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import sentry.abi.flags  # noqa: F401  the names that `args` shows: loaded while there are files to load from
 from sentry.abi.errno import BY_CODE, Errno
 from syscalls import args as k
-from syscalls.registry import CONTINUE, DEFERRED, ENTRIES, Registers
+from syscalls.registry import CONTINUE, DEFERRED, ENTRIES, Registers, names
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -171,3 +172,14 @@ def _data(t: Task, addr: int, size: int) -> str:
         return k.quoted(t.mem.read_some(addr, min(size, k.MAX_SHOWN)), more=size > k.MAX_SHOWN)
     except Errno:
         return f"0x{addr:x}"
+
+
+def tracer(write: Callable[[str], None], arch: str = "x86_64") -> Callable[[Task, int, Registers, int | None], None]:
+    """A function of (task, number, registers, reply) that writes one line a call."""
+    by_number = names(arch)
+
+    def trace(t: Task, nr: int, raw: Registers, reply: int | None) -> None:
+        name = by_number[nr] if 0 <= nr < len(by_number) else f"sys_{nr}"
+        write(line(t, name, raw, reply))
+
+    return trace

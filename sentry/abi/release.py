@@ -3,4 +3,3 @@
 SYSNAME = b"Linux"
 RELEASE = b"6.1.0-runsc-py"
 VERSION = b"#1 SMP PREEMPT_DYNAMIC runsc-py"
-MACHINES = {"x86_64": b"x86_64", "aarch64": b"aarch64"}

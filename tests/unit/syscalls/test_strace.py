@@ -46,6 +46,16 @@ def test_results(t: Any) -> None:
     assert _line(t, "pause", reply=-514).endswith(" = ? ERESTARTNOHAND")
 
 
+def test_tracer(t: Any) -> None:
+    lines: list[str] = []
+    trace = strace.tracer(lines.append)
+    trace(t, 39, (0,) * 6, 7)
+    trace(t, 599, (0,) * 6, -38)
+    trace(t, 100000, (0,) * 6, -38)
+    assert lines[0].startswith("[   42] getpid(") and lines[0].endswith(" = 7")
+    assert "sys_599(" in lines[1] and "sys_100000(" in lines[2] and "ENOSYS" in lines[2]
+
+
 def test_arrays(t: Any) -> None:
     t.mem.write(0x10000, b"ls\0-l\0")
     t.mem.put_u64(0x10100, 0x10000)
