@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.rights import CAP_SYS_ADMIN
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 NAME_MAX = 64  # __NEW_UTS_LEN
 PER_MASK = 0xFF
 QUERY = 0xFFFFFFFF
+MACHINE = os.uname().machine.encode()
+COMPAT = {b"x86_64": b"i686", b"aarch64": b"armv8l"}  # what PER_LINUX32 shows
 
 
 @syscall("uname", Addr)
 def sys_uname(t: Task, name_addr: int) -> int:
     persona, uts = t.group.personality, t.kernel.uts
-    machine = b"i686" if persona & PER_MASK == PER_LINUX32 else b"x86_64"
+    machine = COMPAT.get(MACHINE, MACHINE) if persona & PER_MASK == PER_LINUX32 else MACHINE
     release = _as_2_6(RELEASE) if persona & UNAME26 else RELEASE
     t.mem.write(name_addr, UTSNAME.pack(SYSNAME, uts.nodename, release, VERSION, machine, uts.domainname))
     return 0
