@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from syscalls.registers import Arg
 
 __all__ = [
-    "CONTINUE", "DEFERRED", "ENTRIES", "LAST", "Call", "Entry", "Registers", "names", "native", "numbers", "refused", "syscall", "table",
+    "CONTINUE", "DEFERRED", "ENTRIES", "LAST", "Call", "Entry", "Registers", "names", "native", "numbers", "refused",
+    "syscall", "table",
 ]  # fmt: skip
 
 Registers = tuple[int, int, int, int, int, int]
