@@ -1,4 +1,4 @@
-"""What the runtime hands to the Sentry (OCI runtime-spec config.md, as far as the kernel needs it), and the start of the kernel.
+"""What the runtime hands to the Sentry (OCI runtime-spec config.md), and the start of the kernel.
 
 The descriptors in a BootConfig belong to the Sentry from then on. Nothing here names a host path: files come as
 directory descriptors, names as the guest will see them.
@@ -17,7 +17,7 @@ KINDS = ("proc", "sysfs", "tmpfs", "devtmpfs", "devpts", "mqueue", "cgroup", "bi
 
 
 class BootError(Exception):
-    """The container cannot start; the text is for the user. `code` is what a shell would exit with: 126 or 127, else 1."""
+    """The container cannot start; the text is for the user. `code` as a shell's: 126 or 127, else 1."""
 
     def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)
@@ -148,7 +148,7 @@ def load() -> None:
 
 
 def boot(config: BootConfig) -> Kernel:
-    """Build mounts and kernel, launch the guest's first task up to its loader, where it stays parked until `release_init`."""
+    """Build mounts and kernel, launch the guest's first task; it waits in its loader for `release_init`."""
     from sentry.kernel.kernel import Kernel
 
     kernel = Kernel(config)

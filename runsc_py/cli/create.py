@@ -54,7 +54,7 @@ def load_spec(options: Options) -> tuple[Spec, str]:
 
 
 def prepare(settings: Settings, options: Options, container_id: str, tty_fd: int = -1) -> Launch:
-    """Everything up to a running Sentry and stub. The directory's lock is held. `tty_fd`: `run` on a terminal of its own."""
+    """Everything up to a running Sentry and stub. The lock is held. `tty_fd`: `run` on a terminal of its own."""
     spec, bundle = load_spec(options)
     preserved = options.number("preserve-fds", 0, high=1024)
     for number in range(3, 3 + preserved):
@@ -94,7 +94,8 @@ def finish(launch: Launch, options: Options) -> None:
         launch.record["hooks"] = hooks.to_json(launch.spec.hooks, ("poststart", "poststop"))
         launch.record["created"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z"
         launch.directory.write(launch.record)
-        wanted = [hook for point in ("prestart", "createRuntime", "createContainer") for hook in launch.spec.hooks.get(point, ())]
+        points = ("prestart", "createRuntime", "createContainer")
+        wanted = [hook for point in points for hook in launch.spec.hooks.get(point, ())]
         if wanted:
             import json
 

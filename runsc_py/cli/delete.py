@@ -48,7 +48,7 @@ def delete(root: str, container_id: str, force: bool) -> None:
             raise Failure(f"delete {container_id}", "its processes do not die", "look for ones in state D")
         left = _remove_cgroups(container)
         if left:
-            raise Failure(f"delete {container_id}", f"{left[0]}: Device or resource busy", "another process is in this cgroup")
+            raise Failure(f"delete {container_id}", f"{left[0]}: Device or resource busy", "another process is in it")
         _poststop(container)
         directory.remove()
     finally:

@@ -1,6 +1,6 @@
 """do (runsc): a command in a sandbox of this machine's own root: read-only below, whatever it writes stays in memory.
 
-No image, no configuration. The network is an empty one; the state lies in a directory of its own and is gone afterwards.
+No image, no configuration. The network is an empty one; the state lies in a directory that is gone afterwards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A container in the foreground (`run`, `do`): signals are passed on, a terminal is raw meanwhile, the end is its end."""
+"""A container in the foreground (`run`, `do`): signals are passed on, a terminal is raw meanwhile."""
 
 from __future__ import annotations
 

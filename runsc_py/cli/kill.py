@@ -44,7 +44,7 @@ def signal_number(text: str) -> int:
 
 
 def kill(container: Container, signo: int, everybody: bool) -> None:
-    """The Sentry delivers; should it not answer a SIGKILL, it is killed itself, and with it all that is in the container."""
+    """The Sentry delivers; should it not answer a SIGKILL, it is killed itself and all goes with it."""
     if not container.is_alive():
         raise Failure(f"kill {container.directory.id}", "container not running")
     try:
@@ -53,7 +53,7 @@ def kill(container: Container, signo: int, everybody: bool) -> None:
         if signo != signal.SIGKILL:
             if not container.is_alive():
                 raise Failure(f"kill {container.directory.id}", "container not running")
-            raise Failure(f"kill {container.directory.id}", "the sandbox does not answer", "signal 9 ends it all the same")
+            raise Failure(f"kill {container.directory.id}", "the sandbox does not answer", "signal 9 ends it")
         pidfd = process.open_pidfd(*container.sentry)
         if pidfd >= 0:
             process.send(pidfd, signal.SIGKILL)

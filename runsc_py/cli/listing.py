@@ -13,7 +13,8 @@ from .settings import Settings
 
 OPTIONS = {"format": VALUE, "quiet": SWITCH}
 ALIASES = {"f": "format", "q": "quiet"}
-COLUMNS = (("ID", "id"), ("PID", "pid"), ("STATUS", "status"), ("BUNDLE", "bundle"), ("CREATED", "created"), ("OWNER", "owner"))
+COLUMNS = (("ID", "id"), ("PID", "pid"), ("STATUS", "status"), ("BUNDLE", "bundle"), ("CREATED", "created"),
+           ("OWNER", "owner"))  # fmt: skip
 
 
 def main(settings: Settings, arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""`runsc-py [global options] COMMAND [options] [arguments]`: the command line of an OCI runtime (runc(8), gVisor's runsc)."""
+"""`runsc-py [global options] COMMAND [options] [arguments]`: an OCI runtime's command line (runc(8), runsc)."""
 
 from __future__ import annotations
 

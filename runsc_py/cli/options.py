@@ -1,4 +1,4 @@
-"""Options in the manner of Go's flag package and of getopt_long(3): `--x v`, `--x=v`, `-x v`; a switch also `--x=false`.
+"""Options as in Go's flag package and getopt_long(3): `--x v`, `--x=v`, `-x v`; a switch also `--x=false`.
 
 argparse would cost more than all the rest of a command's start.
 """
@@ -61,7 +61,7 @@ def parse(
         name = aliases.get(name, name)
         kind = known.get(name)
         if kind is None:
-            raise Failure(f"{what}", f"unknown option {argument.partition('=')[0]}", "`runsc-py help` lists the options")
+            raise Failure(what, f"unknown option {argument.partition('=')[0]}", "`runsc-py help` lists the options")
         if kind == SWITCH:
             value = value if equals else "true"
             if value not in TRUE and value not in FALSE:
@@ -77,5 +77,6 @@ def parse(
 
 def one_id(options: Options, command: str) -> str:
     if len(options.rest) != 1:
-        raise Failure(command, "needs exactly one container id" if not options.rest else f"unexpected argument {options.rest[1]!r}")
+        extra = f"unexpected argument {options.rest[1]!r}" if options.rest else "needs a container id"
+        raise Failure(command, extra)
     return options.rest[0]

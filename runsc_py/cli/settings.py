@@ -37,10 +37,10 @@ HARMLESS = {
         VALUE,
     ),
     **dict.fromkeys(
-        "debug-to-user-log alsologtostderr strace-event log-packets net-raw gso software-gso gvisor-gro tx-checksum-offload "
-        "rx-checksum-offload overlayfs-stale-read vfs2 fuse lisafs cgroupfs directfs cpu-num-from-quota enable-core-tags "
-        "buffer-pooling allow-flag-override profile iouring allow-suid reproduce-nat reproduce-nftables "
-        "net-disconnect-ok systrap-disable-syscall-patching".split(),
+        "debug-to-user-log alsologtostderr strace-event log-packets net-raw gso software-gso gvisor-gro "
+        "tx-checksum-offload rx-checksum-offload overlayfs-stale-read vfs2 fuse lisafs cgroupfs directfs "
+        "cpu-num-from-quota enable-core-tags buffer-pooling allow-flag-override profile iouring allow-suid "
+        "reproduce-nat reproduce-nftables net-disconnect-ok systrap-disable-syscall-patching".split(),
         SWITCH,
     ),
 }
@@ -51,7 +51,7 @@ REFUSED = {
     "fsgofer-host-uds": "sockets of the host are not passed on",
 }
 ALIASES = {"h": "help", "v": "version"}
-PLATFORMS = {"": "notify", "auto": "notify", "notify": "notify", "ptrace": "ptrace", "systrap": "notify", "kvm": "notify"}
+PLATFORMS = {**dict.fromkeys(("", "auto", "notify", "systrap", "kvm"), "notify"), "ptrace": "ptrace"}
 NETWORKS = ("sandbox", "host", "none")
 
 

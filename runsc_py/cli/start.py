@@ -21,7 +21,7 @@ def start(container: Container) -> None:
     container.record = container.directory.read()
     try:
         if not container.is_alive():
-            raise Failure(what, "the container is stopped", f"`runsc-py delete {container.directory.id}`, then create it again")
+            raise Failure(what, "the container is stopped", "delete it and create it again")
         try:
             container.ask({"op": "start"})
         except OSError:

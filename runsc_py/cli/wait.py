@@ -1,4 +1,4 @@
-"""wait (runsc): until the container has ended; prints {"id": ..., "exitStatus": N}, 128 + signal number for a death by signal."""
+"""wait (runsc): until the container has ended; prints {"id": ..., "exitStatus": N}, 128 + N for a death by signal N."""
 
 from __future__ import annotations
 

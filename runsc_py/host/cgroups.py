@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runsc_py.oci.spec import Resources
 
-# The Sentry, the stub and a helper of theirs are in the cgroup too; a guest may still have as many tasks as it was promised.
+# Sentry, stub and helpers of theirs are in the cgroup too; a guest still gets as many tasks as it was promised.
 OWN_TASKS = 4
 
 
@@ -31,7 +31,7 @@ V1_CONTROLLERS = frozenset(
 
 
 def hierarchies(mountinfo: str = "/proc/self/mountinfo") -> list[Hierarchy]:
-    """Those to use: version 1 where there is any; the unified one beside it ("hybrid") is then left alone, as crun does."""
+    """Those to use: version 1 where there is any; the unified one beside it ("hybrid") is then left alone."""
     first: dict[str, Hierarchy] = {}
     second: list[Hierarchy] = []
     with open(mountinfo, encoding="utf-8", errors="surrogateescape") as file:

@@ -25,7 +25,6 @@ def _checked(result: int, what: str | bytes | None = None) -> int:
     return result
 
 
-
 class LinuxHost:
     """Stateless; one instance serves the process."""
 

@@ -1,4 +1,4 @@
-"""The host's system calls that the runtime needs beyond `os`, as one protocol: tests put a recording double in its place.
+"""The host's system calls that the runtime needs beyond `os`, as one protocol; tests use a recording double.
 
 Imported for type checks only (`typing` costs more than a whole command may). Every method raises OSError.
 """

@@ -1,4 +1,4 @@
-"""Directory trees of the host as detached mounts (open_tree(2), mount_setattr(2)): what the Sentry's files are reached through.
+"""Directory trees of the host as detached mounts (open_tree(2), mount_setattr(2)): the Sentry's only way to files.
 
 A detached clone has no place in any mount namespace: a descriptor of it leads to this tree and nowhere else, mounts
 that appear later do not enter it, and it goes away with its last descriptor.
@@ -15,6 +15,8 @@ from . import flags as f
 if TYPE_CHECKING:
     from .protocol import Host
 
+BELOW = f.RESOLVE_IN_ROOT | f.RESOLVE_NO_MAGICLINKS
+NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW
 ATTRIBUTES = (
     (f.MS_RDONLY, f.MOUNT_ATTR_RDONLY),
     (f.MS_NOSUID, f.MOUNT_ATTR_NOSUID),
@@ -46,16 +48,14 @@ def make_mount_point(host: Host, root_fd: int, destination: bytes, directory: bo
         path = b"/".join(parts[: index + 1])
         last = index == len(parts) - 1
         try:
-            os.close(host.openat2(root_fd, path, os.O_PATH, 0, f.RESOLVE_IN_ROOT | f.RESOLVE_NO_MAGICLINKS))
+            os.close(host.openat2(root_fd, path, os.O_PATH, 0, BELOW))
             continue
         except FileNotFoundError:
             pass
-        parent = host.openat2(
-            root_fd, b"/".join(parts[:index]) or b".", os.O_PATH | os.O_DIRECTORY, 0, f.RESOLVE_IN_ROOT | f.RESOLVE_NO_MAGICLINKS
-        )  # fmt: skip
+        parent = host.openat2(root_fd, b"/".join(parts[:index]) or b".", os.O_PATH | os.O_DIRECTORY, 0, BELOW)
         try:
             if last and not directory:
-                os.close(os.open(parts[index], os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o644, dir_fd=parent))
+                os.close(os.open(parts[index], NEW_FILE, 0o644, dir_fd=parent))
             else:
                 os.mkdir(parts[index], 0o755, dir_fd=parent)
         except FileExistsError:

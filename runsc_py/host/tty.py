@@ -1,4 +1,4 @@
-"""Terminals of the host (pty(7), termios(3), tty_ioctl(4)): the Sentry keeps the host's line discipline raw and has its own."""
+"""Terminals of the host (pty(7), termios(3), tty_ioctl(4)): kept raw, for the Sentry has its own line discipline."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def send_master(path: str, master: int) -> None:
 
 
 def own_description(fd: int) -> int:
-    """The same file as `fd`, opened anew without blocking: O_NONBLOCK on a shared description would surprise its other owners.
+    """The same file as `fd`, opened anew without blocking: O_NONBLOCK on a shared one would surprise others.
 
     Regular files keep the shared description (their offset is shared on purpose, and they never block), and so does
     what cannot be opened again (sockets, a pipe whose reader is gone).

@@ -1,4 +1,4 @@
-"""Hooks (OCI runtime-spec config.md, "POSIX-platform Hooks"): programs of the host, run at set points with the state on stdin."""
+"""Hooks (OCI runtime-spec config.md, "POSIX-platform Hooks"): host programs with the state on stdin."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class Hook:
         self.env = env
         self.timeout_s = timeout_s
 
+    def to_json(self) -> dict[str, object]:
+        timeout = {"timeout": self.timeout_s} if self.timeout_s else {}
+        return {"path": self.path, "args": self.args, "env": self.env, **timeout}
+
 
 class HookFailed(Exception):
     """A hook ended with another status than 0, or in no time."""
@@ -33,19 +37,13 @@ def read_hooks(node: Reader) -> dict[str, list[Hook]]:
             timeout_s = entry.number("timeout", 0)
             if entry.has("timeout") and timeout_s == 0:
                 raise BadConfig(f"{entry.path}.timeout: must be above zero")
-            hooks.setdefault(point, []).append(
-                Hook(path, entry.texts("args") or [path], entry.texts("env"), timeout_s)
-            )
+            hooks.setdefault(point, []).append(Hook(path, entry.texts("args") or [path], entry.texts("env"), timeout_s))
     return hooks
 
 
 def to_json(hooks: dict[str, list[Hook]], points: tuple[str, ...]) -> dict[str, list[dict[str, object]]]:
     """The part that a later command needs, as it is kept in the state file."""
-    return {
-        point: [{"path": h.path, "args": h.args, "env": h.env, **({"timeout": h.timeout_s} if h.timeout_s else {})} for h in hooks[point]]
-        for point in points
-        if point in hooks
-    }  # fmt: skip
+    return {point: [hook.to_json() for hook in hooks[point]] for point in points if point in hooks}
 
 
 def run_hooks(hooks: list[Hook], state: bytes) -> None:

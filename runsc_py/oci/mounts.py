@@ -35,7 +35,7 @@ FLAGS: dict[str, tuple[int, bool]] = {
     "symfollow": (f.MS_NOSYMFOLLOW, False),
 }
 PROPAGATION = frozenset(("private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"))
-NO_MEANING = frozenset(("defaults", "remount", "norecovery", "loud", "silent", "iversion", "noiversion", "lazytime", "nolazytime"))
+NO_MEANING = frozenset("defaults remount norecovery loud silent iversion noiversion lazytime nolazytime".split())
 RECURSIVE = {"rro": "ro", "rrw": "rw", "rnosuid": "nosuid", "rnodev": "nodev", "rnoexec": "noexec"}
 KINDS = {"proc": "proc", "sysfs": "sysfs", "tmpfs": "tmpfs", "devpts": "devpts", "mqueue": "mqueue", "cgroup": "cgroup",
          "cgroup2": "cgroup", "devtmpfs": "devtmpfs"}  # fmt: skip

@@ -33,8 +33,8 @@ def assemble(
     tty_fd: int = -1,
     mixed_stdio: bool = False,
 ) -> Launch:
-    """`tty_fd` is the caller's own terminal, already raw, for `run` and `do`; with `mixed_stdio` only those of 0, 1 and 2
-    that are terminals become the guest's console."""
+    """`tty_fd` is the caller's own terminal, for `run` and `do`; with `mixed_stdio` only those of 0, 1 and 2 that are
+    terminals become the guest's console."""
     from runsc_py.host.linux import LinuxHost
 
     host = LinuxHost()
@@ -91,7 +91,7 @@ def _has_limits(spec: Spec) -> bool:
 
 
 def _open_log(settings: Settings, container_id: str) -> int:
-    """runsc's --debug-log: a file, or with a slash at the end a directory; %ID% is the container's. Without one, stderr."""
+    """runsc's --debug-log: a file, or DIRECTORY/; %ID% is the container's. Without one, stderr."""
     path = settings.debug_log
     if not path:
         return fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, 3)

@@ -1,4 +1,4 @@
-"""From config.json (runsc_py.oci.spec) to what the Sentry boots from (sentry.boot.BootConfig): descriptors for every host path."""
+"""From config.json (runsc_py.oci.spec) to sentry.boot.BootConfig: a descriptor for every host path."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def boot_config(host: Host, container_id: str, spec: Spec, settings: Settings, o
     config.overlay = overlay
     config.masked_paths = [os.fsencode(path) for path in spec.masked_paths]
     config.readonly_paths = [os.fsencode(path) for path in spec.readonly_paths]
-    config.devices = [
-        BootDevice(os.fsencode(d.path), d.mode, d.major, d.minor, d.uid, d.gid) for d in spec.devices
-    ]
+    config.devices = [BootDevice(os.fsencode(d.path), d.mode, d.major, d.minor, d.uid, d.gid) for d in spec.devices]
     config.sysctl = {os.fsencode(name): os.fsencode(value) for name, value in spec.sysctl.items()}
     limits = (("memory", spec.resources.memory), ("pids", spec.resources.pids))
     config.cgroup_limits = {name: value for name, value in limits if value is not None}

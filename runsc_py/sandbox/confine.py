@@ -1,4 +1,4 @@
-"""The Sentry gives up what it no longer needs once the guest's first task exists (capabilities(7), prctl(2) PR_SET_NO_NEW_PRIVS)."""
+"""The Sentry gives up what it needs no longer once the guest's first task exists (capabilities(7))."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from runsc_py.host import flags as f
 if TYPE_CHECKING:
     from runsc_py.host.protocol import Host
 
-# Files of the guest are made, owned and read by whoever the guest says (hostfs); guests are stopped and read (SYS_PTRACE) and
-# signalled (KILL). Numbers from <linux/capability.h>.
+# hostfs makes, owns and reads files for whoever the guest says; guests are stopped and read (SYS_PTRACE) and signalled
+# (KILL). Numbers from <linux/capability.h>.
 CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SYS_PTRACE, MKNOD, SETFCAP = 0, 1, 3, 4, 5, 19, 27, 31
 KEPT = sum(1 << cap for cap in (CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SYS_PTRACE, MKNOD, SETFCAP))
 

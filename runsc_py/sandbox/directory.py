@@ -4,7 +4,7 @@ ROOT/ID/state.json   the record, replaced by rename; written before anything tha
 ROOT/ID/control      the Sentry's socket
 ROOT/ID/exit         wait status of the container's first process, once it has one
 
-The default ROOT never depends on the environment: commands come with differing ones (podman's `kill` has no PATH, no HOME).
+The default ROOT never depends on the environment: commands come with differing ones (podman's `kill` has no PATH).
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Record = dict[str, object]
 
 
 def check_id(container_id: str) -> str:
-    if not container_id or len(container_id) > 255 or not ID_CHARACTERS.issuperset(container_id) or set(container_id) == {"."}:
+    allowed = 0 < len(container_id) <= 255 and ID_CHARACTERS.issuperset(container_id)
+    if not allowed or set(container_id) == {"."}:
         raise Failure("container id", f"{container_id!r} is not allowed", "use letters, digits and _ + - .")
     return container_id
 
 
 class Directory:
-    """The directory of one container id; made by `create`, or found by `find`. Hold the lock while changing anything."""
+    """The directory of one container id; made by `create`, or found by `find`. Changes take the lock."""
 
     def __init__(self, root: str, container_id: str) -> None:
         self.id = check_id(container_id)
@@ -45,7 +46,7 @@ class Directory:
             os.makedirs(root, 0o700, exist_ok=True)
             os.mkdir(directory.path, 0o700)
         except FileExistsError:
-            raise Failure("create", f"container {container_id!r} exists", f"`runsc-py delete {container_id}` removes it")
+            raise Failure("create", f"container {container_id!r} exists", "delete it first")
         except OSError as err:
             raise failure_of(err, "state directory", "use --root to choose another one")
         if not directory.lock(10.0):
@@ -131,6 +132,7 @@ class Directory:
 
 def listed(root: str) -> list[str]:
     try:
-        return sorted(name for name in os.listdir(root) if ID_CHARACTERS.issuperset(name) and os.path.isdir(f"{root}/{name}"))
+        names = os.listdir(root)
     except FileNotFoundError:
         return []
+    return sorted(name for name in names if ID_CHARACTERS.issuperset(name) and os.path.isdir(f"{root}/{name}"))

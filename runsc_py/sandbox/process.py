@@ -30,7 +30,7 @@ def is_alive(pid: int, started: int) -> bool:
 
 
 def open_pidfd(pid: int, started: int) -> int:
-    """A pidfd of exactly that process, or -1 if it is gone: the start time is looked at after the descriptor holds it."""
+    """A pidfd of exactly that process, or -1 if it is gone; the start time is read once the descriptor holds it."""
     if pid <= 0:
         return -1
     try:

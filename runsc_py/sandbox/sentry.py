@@ -1,4 +1,4 @@
-"""The Sentry's process (pid_namespaces(7), pivot_root(2)): forked from `create`, it shuts itself in, boots the kernel and serves.
+"""The Sentry's process (pid_namespaces(7), pivot_root(2)): forked from `create`, it shuts itself in, boots and serves.
 
 Order matters: everything is imported before the host's files go away, and every descriptor that is not in the
 BootConfig is closed before the first guest exists.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentry.boot import BootConfig
 
 NAME = b"runsc-sentry"
+RESTRICTED = f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV | f.MOUNT_ATTR_NOEXEC
 
 
 class Surroundings:
@@ -35,6 +36,7 @@ class Surroundings:
 def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     """Never returns: the child of `create` ends here."""
     import _socket  # noqa: F401
+
     from .confine import confine
     from .control import Control
     from .links import CreatorLink, StubLink
@@ -72,7 +74,7 @@ def enter(host: Host, config: BootConfig, around: Surroundings) -> tuple[int, in
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     host.unshare(f.CLONE_NEWNS | f.CLONE_NEWIPC | f.CLONE_NEWUTS)
     host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")
-    backing = host.new_mount(b"tmpfs", ((b"mode", b"0700"),), f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV | f.MOUNT_ATTR_NOEXEC)
+    backing = host.new_mount(b"tmpfs", ((b"mode", b"0700"),), RESTRICTED)
     _empty_root(host, os.fsencode(around.mount_point))
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for number in (0, 1, 2):
@@ -96,8 +98,7 @@ _kept: list[object] = []
 
 def _empty_root(host: Host, mount_point: bytes) -> None:
     options = ((b"size", b"64k"), (b"nr_inodes", b"8"), (b"mode", b"0555"))
-    restrictions = f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV | f.MOUNT_ATTR_NOEXEC
-    root = host.new_mount(b"tmpfs", options, restrictions)
+    root = host.new_mount(b"tmpfs", options, RESTRICTED)
     host.move_mount(root, f.AT_FDCWD, mount_point)
     os.fchdir(root)
     os.mkdir("proc", 0o555)
@@ -105,7 +106,7 @@ def _empty_root(host: Host, mount_point: bytes) -> None:
     host.pivot_root(b".", b".")
     host.umount(b".", f.MNT_DETACH)
     os.chdir("/")
-    host.mount_setattr(root, 0, restrictions | f.MOUNT_ATTR_RDONLY, 0, 0)
+    host.mount_setattr(root, 0, RESTRICTED | f.MOUNT_ATTR_RDONLY, 0, 0)
     os.close(root)
 
 
@@ -152,7 +153,7 @@ def end_all() -> None:
 
 
 def explain(err: BaseException) -> tuple[str, int]:
-    """For a message of one line: (text, exit code). `traceback` is not imported: it might not be importable any more."""
+    """For a message of one line: (text, exit code). `traceback` may not be importable any more."""
     if isinstance(err, boot.BootError):
         return err.text, err.code
     places = []

@@ -18,9 +18,8 @@ from runsc_py.host import flags as f
 from .confine import drop_capabilities
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from _socket import socket
+    from typing import NoReturn
 
     from runsc_py.host.protocol import Host
     from runsc_py.oci.mounts import Mount
@@ -46,7 +45,7 @@ class StubPlan:
 
 
 def run(host: Host, plan: StubPlan, parent: socket) -> NoReturn:
-    """Never returns. `parent` brings the /proc of the guests; its other end sees end of file when the stub runs, or an error."""
+    """Never returns. `parent` brings the guests' /proc; it sees end of file once the stub runs, or an error."""
     try:
         os.setsid()
         cgroups.join(plan.procs_fds)
