@@ -60,6 +60,8 @@ class Console(Port):
             self._saved = None
 
     def _apply(self, settings: list[object]) -> None:
+        if self.host_fd < 0:
+            return
         try:
             termios.tcsetattr(self.host_fd, termios.TCSANOW, settings)  # type: ignore[arg-type]
         except termios.error:

@@ -35,7 +35,7 @@ class Ldisc:
     """
 
     __slots__ = (
-        "buf", "canon", "canonical", "echo", "ends", "literal", "out", "paused", "peeked_eof", "special", "tail",
+        "buf", "canon", "canonical", "echo", "ends", "literal", "out", "paused", "special", "tail",
         "termios", "transparent",
     )  # fmt: skip
 
@@ -46,7 +46,6 @@ class Ldisc:
         self.ends: deque[int] = deque()
         self.literal = False  # LNEXT was typed
         self.paused = False  # TCOOFF: only TCOON starts output again
-        self.peeked_eof = False
         self.out = Output(termios)
         self.echo = Echo(self.out, termios)
         self.canonical = bool(termios.lflag & c.ICANON) and not termios.lflag & c.EXTPROC
@@ -108,28 +107,28 @@ class Ldisc:
         return self.canon - self.tail if self.canonical else len(self.buf)
 
     def peek(self, size: int) -> bytes | None:
-        """What a read of `size` bytes gets, b"" for end of file, None when there is nothing yet."""
-        self.peeked_eof = False
+        """What a read of `size` bytes gets, None when there is nothing yet. b"" is end of file; it is gone with that,
+        for nobody commits a read of nothing."""
         if not self.canonical:
             if self.termios.lflag & c.ICANON and size and self.buf == self.termios.cc[c.VEOF : c.VEOF + 1]:
-                self.peeked_eof = True  # EXTPROC: a lone end-of-file character still is one
+                self._drop(1)  # EXTPROC: a lone end-of-file character still is one
                 return b""
             return bytes(self.buf[:size]) if self.buf else None
         if self.canon == self.tail:
             return None
         end = self.ends[0] - self.tail
-        if self.buf[end] == DISABLED:  # the line ends with the end-of-file character, which is not part of it
-            self.peeked_eof = end == 0 and size > 0
-            return bytes(self.buf[: min(size, end)])
-        return bytes(self.buf[: min(size, end + 1)])
+        if self.buf[end] != DISABLED:
+            return bytes(self.buf[: min(size, end + 1)])
+        if end == 0 and size:
+            self._drop(1)
+        return bytes(self.buf[: min(size, end)])
 
     def consume(self, count: int) -> None:
         """Drop `count` bytes of the last peek, and the end-of-file character that ended their line."""
         end = self.ends[0] if self.ends else -1
         self._drop(count)
-        if self.peeked_eof or (count and self.canonical and self.tail == end and self.buf[0] == DISABLED):
+        if count and self.canonical and self.tail == end and self.buf[0] == DISABLED:
             self._drop(1)
-        self.peeked_eof = False
 
     def _drop(self, count: int) -> None:
         del self.buf[:count]

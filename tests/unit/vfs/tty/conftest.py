@@ -1,0 +1,3 @@
+from tests.unit.vfs.tty.fakes import kernel
+
+__all__ = ["kernel"]
