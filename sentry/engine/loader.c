@@ -18,7 +18,7 @@ enum { LOADER_MAGIC = 1000, PLAN_MAGIC = 0x4e4c5052, PLAN_VERSION = 1 };
 enum { PAGE = 4096, BUFFER = 16384, GAP = 16384 };          /* GAP: how far the strings and pointers may move down */
 enum { FLAG_FAULT = 1, FLAG_EXEC_STACK = 2 };
 enum { PLACE_NONE, PLACE_FIXED, PLACE_WISH, PLACE_ANY };
-enum { STEP_MAP, STEP_ZERO, STEP_UNMAP };
+enum { STEP_MAP, STEP_ZERO };
 enum { BASE_ZERO, BASE_PROGRAM, BASE_INTERP, BASE_STRINGS, BASES };
 
 struct step { u32 kind, prot, flags, unused; u64 addr, length, offset; };
@@ -76,7 +76,7 @@ static __attribute__((noinline)) s64 map(u64 addr, u64 length, u32 prot, u32 fla
     return call6(NR_mmap, addr, length, prot, flags, (flags & MAP_ANONYMOUS) ? -1UL : (u64)(s64)fd, offset);
 }
 
-/* Maps the first step over the whole span of the image, so that the rest of it is reserved; returns what to add to addresses. */
+/* Finds room: maps the first step over the whole span of the image. Returns what is added to its addresses. */
 static u64 place(const struct image *image, const struct step *first)
 {
     u32 flags = first->flags & ~(u32)(MAP_FIXED | MAP_FIXED_NOREPLACE);
@@ -115,14 +115,17 @@ static u64 load(const struct plan *plan, const struct image *image)
     u64 base = image->base;
     if (image->place == PLACE_NONE)
         return 0;
-    if (image->place != PLACE_FIXED)
-        base = place(image, step++);
+    if (image->place != PLACE_FIXED) {
+        base = place(image, step);
+        u64 end = step->addr + step->length;                /* mapping into a hole is cheaper than over a mapping */
+        if (image->span > step->length)
+            call3(NR_munmap, base + end, image->span - step->length, 0);
+        step++;
+    }
     for (; step < end; step++) {
         u64 addr = base + step->addr;
         if (step->kind == STEP_ZERO)
             zero((void *)addr, step->length);
-        else if (step->kind == STEP_UNMAP)
-            call3(NR_munmap, addr, step->length, 0);
         else if (map(addr, step->length, step->prot, step->flags, image->fd, step->offset) != (s64)addr)
             fail();
     }

@@ -19,7 +19,7 @@ The records, little endian, mirrored in engine/loader.c:
              16s comm; image program; image interpreter
     image    u32 place (0 absent; 1 at its addresses; 2 at `base` or, if that is taken, anywhere; 3 anywhere)
              i32 descriptor, u32 offset and number of the steps, u64 base, span, align
-    step     see steps.py; the first one of a movable image is mapped over the whole span
+    step     see steps.py; the first one of a movable image is mapped over the whole span, then cut to its length
     auxv     u32 key, u32 base, u64 value
     strings  file name NUL (argument NUL)...; placed just below the arguments that stay, so that all are contiguous
 """

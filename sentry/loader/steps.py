@@ -18,7 +18,7 @@ from sentry.abi.const.memory import (
 )
 
 PAGE = 4096
-STEP_MAP, STEP_ZERO, STEP_UNMAP = 0, 1, 2
+STEP_MAP, STEP_ZERO = 0, 1
 
 STEP = struct.Struct("<IIIIQQQ")        # kind prot flags 0 address length file-offset; as in engine/loader.c
 
@@ -62,19 +62,14 @@ def fixed_steps(loads: list[Load]) -> bytes:
 
 
 def movable_steps(loads: list[Load]) -> bytes:
-    """An image at any base: the first step spans it all and thereby reserves it, the others go on top."""
-    low, high = span(loads)
+    """An image at any base: the loader maps the first step over the whole span to find room, then cuts it to length."""
+    low, _ = span(loads)
     steps: list[bytes] = []
     first = loads[0]
     if first.start != low or not first.filesz or first.prot & PROT_WRITE:
-        steps.append(STEP.pack(STEP_MAP, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, low, high - low, 0))
+        steps.append(STEP.pack(STEP_MAP, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, 0, low, PAGE, 0))
     for load in loads:
         steps += _segment(load, MAP_FIXED)
-    at = low
-    for start, end in sorted((load.start, load.end) for load in loads):
-        if start > at:
-            steps.append(STEP.pack(STEP_UNMAP, 0, 0, 0, at, start - at, 0))
-        at = max(at, end)
     return b"".join(steps)
 
 

@@ -1,6 +1,6 @@
 """seccomp_unotify(2): runs one program through the loader, with a supervisor that does nothing but serve its plan.
 
-    run_loaded.py [--no-aslr] [--no-env] [--ids U,EU,G,EG,SECURE] [--small] [--report FILE] LOADER PROGRAM [ARG...]
+    run_loaded.py [--no-aslr] [--no-env] [--drop] [--ids U,EU,G,EG,SECURE] [--small] [--report FILE] LOADER PROGRAM [ARG...]
 
 The program's other system calls run natively. --report writes what was served and, as notified calls, everything
 that the loader itself did. The exit status is the program's; an execve that fails exits 100 + errno.
@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sentry.abi.errno import Errno
@@ -45,21 +46,50 @@ def filter_program(notified: tuple[int, ...]) -> bytes:
     return b"".join(struct.pack("<HBBI", *row) for row in rows)
 
 
-def exec_loader(loader: str, argv: list[bytes], ready: int, go: int, notified: tuple[int, ...]) -> NoReturn:
+def install(loader: str, notified: tuple[int, ...], ready: int, go: int) -> int:
+    """In the child: puts the loader at its descriptor, then the filter; returns when the listener was fetched."""
     loader_fd = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
     os.dup2(os.open(loader, os.O_RDONLY), loader_fd, inheritable=True)
-    strings = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
-    env = [key + b"=" + value for key, value in os.environb.items()]
-    environ = (ctypes.c_char_p * (len(env) + 1))(*env, None)
     code = filter_program(notified)
     buffer = ctypes.create_string_buffer(code)
     program = struct.pack("<H6xQ", len(code) // 8, ctypes.addressof(buffer))
-    LIBC.prctl(38, 1, 0, 0, 0)
+    LIBC.prctl(38, 1, 0, 0, 0)                                  # PR_SET_NO_NEW_PRIVS
     free = os.dup(0)
     os.close(free)
     os.write(ready, struct.pack("<I", free))
     syscall(NR_SECCOMP, 1, 8, ctypes.c_char_p(program))         # the listener, O_CLOEXEC, is descriptor `free`
     os.read(go, 1)
+    return loader_fd
+
+
+def start(child: Callable[[int, int], NoReturn]) -> tuple[int, int]:
+    """Forks `child`, which calls install(); returns its pid and the listener."""
+    (ready, tell), (wait, go) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(tell, wait)
+        finally:
+            traceback.print_exc()
+            os._exit(98)
+    os.close(tell)
+    number = struct.unpack("<I", os.read(ready, 4))[0]
+    pidfd, listener = os.pidfd_open(pid), -1
+    while listener < 0:
+        try:
+            listener = syscall(NR_PIDFD_GETFD, pidfd, number, 0)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            time.sleep(0.001)
+    os.write(go, b"!")
+    return pid, listener
+
+
+def exec_loader(loader_fd: int, argv: list[bytes]) -> NoReturn:
+    strings = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
+    env = [key + b"=" + value for key, value in os.environb.items()]
+    environ = (ctypes.c_char_p * (len(env) + 1))(*env, None)
     syscall(NR_EXECVEAT, loader_fd, ctypes.c_char_p(b""), strings, environ, 0x1000)
     os._exit(99)
 
@@ -112,45 +142,38 @@ def serve(pid: int, listener: int, program: Program, options: dict[str, Any]) ->
         room = 64 if options["small"] and report["asked"] == 1 else args[1]
         answer = len(data) if room >= len(data) else max(len(data), args[1] + 1)
         if answer <= args[1]:
-            memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
-            os.pwrite(memory, data, args[0])
-            os.close(memory)
-            for fd, number in ((program.fd, top - 1), (program.interp_fd, top - 2)):
-                if fd >= 0:
-                    fcntl.ioctl(listener, NOTIF_ADDFD, struct.pack("<QIIII", ident, 1, fd, number, os.O_CLOEXEC))
+            hand_over(pid, listener, ident, args[0], data, program)
             done = True
         fcntl.ioctl(listener, NOTIF_SEND, struct.pack("<QqiI", ident, answer, 0, 0))
 
 
+def hand_over(pid: int, listener: int, ident: int, addr: int, data: bytes, program: Program) -> None:
+    top = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1
+    memory = os.open(f"/proc/{pid}/mem", os.O_RDWR)
+    os.pwrite(memory, data, addr)
+    os.close(memory)
+    for fd, number in ((program.fd, top - 1), (program.interp_fd, top - 2)):
+        if fd >= 0:
+            fcntl.ioctl(listener, NOTIF_ADDFD, struct.pack("<QIIII", ident, 1, fd, number, os.O_CLOEXEC))
+
+
 def run(loader: str, argv: list[bytes], options: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     program = Program(argv[0])
-    (ready, tell), (wait, go) = os.pipe(), os.pipe()
-    notified = (plan.LOADER_MAGIC, *(TRACED if options["report"] else ()))
-    pid = os.fork()
-    if pid == 0:
-        try:
-            exec_loader(loader, argv, tell, wait, notified)
-        finally:
-            traceback.print_exc()
-            os._exit(98)
-    os.close(tell)
-    number = struct.unpack("<I", os.read(ready, 4))[0]
-    pidfd, listener = os.pidfd_open(pid), -1
-    while listener < 0:
-        try:
-            listener = syscall(NR_PIDFD_GETFD, pidfd, number, 0)
-        except OSError as error:
-            if error.errno != errno.EBADF:
-                raise
-            time.sleep(0.001)
-    os.write(go, b"!")
+
+    def child(tell: int, wait: int) -> NoReturn:
+        loader_fd = install(loader, (plan.LOADER_MAGIC, *(TRACED if options["report"] else ())), tell, wait)
+        if options["drop"]:
+            os.setresuid(65534, 65534, 65534)
+        exec_loader(loader_fd, argv)
+
+    pid, listener = start(child)
     report = serve(pid, listener, program, options)
     return os.waitpid(pid, 0)[1], report
 
 
 def main(args: list[str]) -> int:
     options: dict[str, Any] = {
-        "ids": Ids(os.getuid(), os.geteuid(), os.getgid(), os.getegid()), "report": "", "small": False,
+        "ids": Ids(os.getuid(), os.geteuid(), os.getgid(), os.getegid()), "report": "", "small": False, "drop": False,
         "aslr": lambda below: int.from_bytes(os.urandom(8), "little") % below,
     }
     while args[0].startswith("--"):
@@ -159,6 +182,8 @@ def main(args: list[str]) -> int:
             options["aslr"] = lambda below: 0
         elif option == "--no-env":
             os.environb.clear()
+        elif option == "--drop":
+            options["drop"] = True
         elif option == "--small":
             options["small"] = True
         elif option == "--ids":
