@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sentry.kernel.kernel import Kernel
 
 CONSOLE = -1  # in BootConfig.stdio: this descriptor of the guest is its terminal, BootConfig.console
@@ -134,23 +136,26 @@ class BootConfig:
         self.platform = "notify"
         self.network = "sandbox"
         self.oci_seccomp: object = None  # config.json's linux.seccomp when --oci-seccomp asked for it
-        self.readonly_fs = False
+        # set by boot(): what the runtime calls when the host's terminal changed its size, and at the end
+        self.window_changed: Callable[[], None] | None = None
+        self.close_console: Callable[[], None] | None = None
 
 
 def load() -> None:
-    """Import all that the Sentry runs: after pivot_root(2) there is no file left to import from."""
+    """Import all that the Sentry runs and compile its filter: after pivot_root(2) there is no file left to read."""
     import os
 
-    import sentry.kernel.kernel  # noqa: F401
+    import sentry.setup
+    from sentry.platform import launch
     from syscalls.table import table
 
+    sentry.setup.load()
     table(os.uname().machine)
+    launch.prepare()
 
 
 def boot(config: BootConfig) -> Kernel:
     """Build mounts and kernel, launch the guest's first task; it waits in its loader for `release_init`."""
-    from sentry.kernel.kernel import Kernel
+    from sentry.setup import boot
 
-    kernel = Kernel(config)
-    kernel.launch(config)
-    return kernel
+    return boot(config)

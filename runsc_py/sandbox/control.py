@@ -89,7 +89,8 @@ class Control:
 
     def window_changed(self) -> None:
         """The host terminal has a new size: the console passes it on with SIGWINCH."""
-        self.kernel.console_resized()
+        if self.config.window_changed is not None:
+            self.config.window_changed()
 
     def leave_status(self, status: int) -> None:
         if self.config.exit_fd >= 0:

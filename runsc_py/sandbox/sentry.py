@@ -52,6 +52,8 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
         assert kernel.init is not None
         creator.ready(kernel.init.host_pid)
         status = kernel.run()
+        if config.close_console is not None:
+            config.close_console()  # what the guest wrote last is not lost
         end_all()
         control.leave_status(status)
         stub.finish(status)
