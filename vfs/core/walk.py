@@ -22,7 +22,7 @@ from sentry.abi.const.files import (
     S_IFMT,
 )
 from sentry.abi.const.mounts import MS_NOSYMFOLLOW
-from sentry.abi.errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EXDEV
+from sentry.abi.errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE, EXDEV
 from vfs.core.access import X, check
 from vfs.core.anon import is_anon, path_of
 from vfs.core.dentry import Dentry, Path
@@ -48,7 +48,10 @@ def walk(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW, resolve: int = 0
         if not flags & EMPTY:
             raise ENOENT
         return t.fs.cwd if dirfd == AT_FDCWD else path_of(t.fds.any(dirfd))
-    return _walk(t, dirfd, path, flags, resolve)[0]
+    try:
+        return _walk(t, dirfd, path, flags, resolve)[0]
+    except ESTALE:
+        return _again(t, dirfd, path, flags, resolve)[0]
 
 
 def walk_parent(t: Task, dirfd: int, path: bytes) -> tuple[Path, bytes, bool]:
@@ -56,7 +59,10 @@ def walk_parent(t: Task, dirfd: int, path: bytes) -> tuple[Path, bytes, bool]:
     slash follows it."""
     if not path:
         raise ENOENT
-    place, name = _walk(t, dirfd, path, _PARENT, 0)
+    try:
+        place, name = _walk(t, dirfd, path, _PARENT, 0)
+    except ESTALE:
+        place, name = _again(t, dirfd, path, _PARENT, 0)
     return place, name, path.endswith(b"/")
 
 
@@ -64,7 +70,19 @@ def walk_create(t: Task, dirfd: int, path: bytes, follow: bool, resolve: int = 0
     """(object, b"") if it exists, else (its directory, its name)."""
     if not path:
         raise ENOENT
-    return _walk(t, dirfd, path, _CREATE | FOLLOW if follow else _CREATE, resolve)
+    flags = _CREATE | FOLLOW if follow else _CREATE
+    try:
+        return _walk(t, dirfd, path, flags, resolve)
+    except ESTALE:
+        return _again(t, dirfd, path, flags, resolve)
+
+
+def _again(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[Path, bytes]:
+    """A directory on the way was replaced from outside; its file system believes nothing it knew any more."""
+    try:
+        return _walk(t, dirfd, path, flags, resolve)
+    except ESTALE:
+        raise ENOENT
 
 
 def find(t: Task, directory: Path, name: bytes) -> Path:
@@ -117,6 +135,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
         names = [name for name in names if name]
     left = 1 if flags & _PARENT else 0
     links = 0
+    fresh: Dentry | None = None  # what the last step looked up; its attributes are those of this moment
     while len(names) > left:
         name = names.pop()
         inode = dentry.inode
@@ -128,6 +147,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
         child = dentry.children.get(name)
         if child is None:
             if name == b".":
+                fresh = None
                 continue
             if name == b"..":
                 mount, dentry = _up(mount, dentry, root, resolve)
@@ -152,6 +172,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
                         return Path(mount, dentry), name + b"/" if must_dir else name
                     raise
                 inode = child.inode
+        fresh = child
         if child.mounts:
             mount, child = _down(mount, child, resolve)
             inode = child.inode
@@ -190,6 +211,8 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
             raise ENOTDIR
         check(inode, t, X)
         return Path(mount, dentry), names[0] if names else b""
+    if dentry is not fresh:
+        dentry.inode.refresh()
     if must_dir and dentry.inode.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR
     return Path(mount, dentry), b""

@@ -187,7 +187,7 @@ class HostInode(HostAttr):
 
     # descriptors ------------------------------------------------------------------------------------------------------
     def handle(self) -> int:
-        """O_PATH descriptor of this directory; ENOENT if it is gone from where it was, or was replaced."""
+        """O_PATH descriptor of this directory; ESTALE if it is not where it was."""
         if self.fd >= 0:
             return self.fd
         chain: list[HostInode] = []
@@ -201,15 +201,24 @@ class HostInode(HostAttr):
             if top is not self.fs.root.inode:
                 raise ENOENT
         for inode in reversed(chain):
-            new = host.open_dir(fd, inode.alias)
+            try:
+                new = host.open_dir(fd, inode.alias)
+            except (ENOENT, ENOTDIR):
+                raise self._stale()
             st = host.fstat(new)
             if st.st_ino != inode.ino or st.st_dev != inode.st.st_dev:
                 host.close(new)
-                raise ENOENT
+                raise self._stale()
             inode.fd = fd = new
             self.fs.open_dirs[inode] = None
         self._trim(chain)
         return fd
+
+    def _stale(self) -> ESTALE:
+        """A directory is not where it was: believe no cached dentry any more (the walk then tries again)."""
+        for inode in self.fs.inodes.values():
+            inode.checked = 0.0
+        return ESTALE()
 
     def _trim(self, keep: list[HostInode]) -> None:
         """Close the oldest directory descriptors beyond the limit, but not those just opened."""
