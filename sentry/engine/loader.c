@@ -15,7 +15,7 @@ typedef int s32;
 typedef unsigned char u8;
 
 enum { LOADER_MAGIC = 1000, PLAN_MAGIC = 0x4e4c5052, PLAN_VERSION = 1 };
-enum { PAGE = 4096, BUFFER = 16384, GAP = 16384 };          /* GAP: how far the strings and pointers may move down */
+enum { PAGE = 4096, BUFFER = 4096, GAP = 16384 };           /* GAP: how far the strings and pointers may move down */
 enum { FLAG_FAULT = 1, FLAG_EXEC_STACK = 2 };
 enum { PLACE_NONE, PLACE_FIXED, PLACE_WISH, PLACE_ANY };
 enum { STEP_MAP, STEP_ZERO };

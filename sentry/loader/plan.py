@@ -6,8 +6,14 @@ the plan into the buffer, injects the real descriptors PROGRAM and INTERP (read-
 length. If that is larger than the buffer, it answers the length alone: the loader calls again with more room.
 The loader's pages, [address, address + size), stay mapped; /proc/PID/maps hides them.
 
+A guest can make that call itself, with any arguments: only a task whose execve is under way gets a plan, the plan is
+written with checks like any answer, and /proc/PID/maps hides only a range that the first call after the execveat named.
+
 Native calls of the loader: mmap (anonymous, or one of the two descriptors), munmap, mprotect, close of the two,
 prctl(PR_SET_DUMPABLE, PR_SET_NAME, PR_SET_MM with PR_SET_MM_MAP). It ends by hlt, SIGSEGV, when something fails.
+The files must not lie on a noexec mount of the host. The loader's descriptor is copied by every fork, with a table as
+long as its number: keep it near 1023 (20 000 made a fork and an exec 90 us dearer:
+tests/unit/sentry/loader/bench.py under `ulimit -Sn`).
 
 The records, little endian, mirrored in engine/loader.c:
 

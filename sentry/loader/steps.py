@@ -4,6 +4,7 @@ Everything is relative to the image's base, so the packed steps of a file can be
 """
 
 import struct
+from itertools import pairwise
 from typing import NamedTuple
 
 from sentry.abi.const.memory import (
@@ -51,13 +52,12 @@ def page_up(addr: int) -> int:
 
 
 def fixed_steps(loads: list[Load]) -> bytes:
-    """An image at its own addresses: nothing that exists is replaced but the image's own pages."""
-    steps: list[bytes] = []
-    done: list[tuple[int, int]] = []
-    for load in loads:
-        own = any(start < load.end and load.start < end for start, end in done)
-        steps += _segment(load, MAP_FIXED if own else MAP_FIXED_NOREPLACE)
-        done.append((load.start, load.end))
+    """An image at its own addresses, which must be free, unless its own segments share pages."""
+    ordered = sorted((load.start, load.end) for load in loads)
+    shared = any(later[0] < earlier[1] for earlier, later in pairwise(ordered))
+    steps = _segment(loads[0], MAP_FIXED_NOREPLACE)
+    for load in loads[1:]:
+        steps += _segment(load, MAP_FIXED if shared else MAP_FIXED_NOREPLACE)
     return b"".join(steps)
 
 

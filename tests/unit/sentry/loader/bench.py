@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-import run_loaded
+import run_loaded  # type: ignore[import-not-found]  # its neighbour
 
 from sentry.loader import plan
 from sentry.loader.auxv import Ids

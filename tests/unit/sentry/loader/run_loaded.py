@@ -1,6 +1,7 @@
 """seccomp_unotify(2): runs one program through the loader, with a supervisor that does nothing but serve its plan.
 
-    run_loaded.py [--no-aslr] [--no-env] [--drop] [--ids U,EU,G,EG,SECURE] [--small] [--report FILE] LOADER PROGRAM [ARG...]
+    run_loaded.py [--no-aslr] [--no-env] [--drop] [--small] [--ids U,EU,G,EG,SECURE] [--report FILE]
+                  [--stack BYTES] LOADER PROGRAM [ARG...]
 
 The program's other system calls run natively. --report writes what was served and, as notified calls, everything
 that the loader itself did. The exit status is the program's; an execve that fails exits 100 + errno.
@@ -164,6 +165,8 @@ def run(loader: str, argv: list[bytes], options: dict[str, Any]) -> tuple[int, d
         loader_fd = install(loader, (plan.LOADER_MAGIC, *(TRACED if options["report"] else ())), tell, wait)
         if options["drop"]:
             os.setresuid(65534, 65534, 65534)
+        if options["stack"]:
+            resource.setrlimit(resource.RLIMIT_STACK, (options["stack"], options["stack"]))
         exec_loader(loader_fd, argv)
 
     pid, listener = start(child)
@@ -173,7 +176,8 @@ def run(loader: str, argv: list[bytes], options: dict[str, Any]) -> tuple[int, d
 
 def main(args: list[str]) -> int:
     options: dict[str, Any] = {
-        "ids": Ids(os.getuid(), os.geteuid(), os.getgid(), os.getegid()), "report": "", "small": False, "drop": False,
+        "ids": Ids(os.getuid(), os.geteuid(), os.getgid(), os.getegid()),
+        "report": "", "small": False, "drop": False, "stack": 0,
         "aslr": lambda below: int.from_bytes(os.urandom(8), "little") % below,
     }
     while args[0].startswith("--"):
@@ -184,6 +188,8 @@ def main(args: list[str]) -> int:
             os.environb.clear()
         elif option == "--drop":
             options["drop"] = True
+        elif option == "--stack":
+            options["stack"] = int(args.pop(0))
         elif option == "--small":
             options["small"] = True
         elif option == "--ids":

@@ -59,6 +59,16 @@ def test_identity(runner: Run, compiled: Build) -> None:
         assert f"aux {key} = {value:#x}\n" in out
 
 
+@pytest.mark.parametrize("kind", ["pie", "static"])
+@pytest.mark.parametrize("limit", [49152, 65536, 8 << 20, 1 << 40])
+def test_stack_limit(runner: Run, compiled: Build, kind: str, limit: int) -> None:
+    """The loader needs 24 KiB below the strings; a limit without bound changes the layout of the mmap area."""
+    program = compiled("show.c", f"-{kind}")
+    native = runner.native("prlimit", f"--stack={limit}", program, "a")
+    assert native.status == 2
+    assert runner.loaded(program, "a", options=("--stack", str(limit))) == native
+
+
 @pytest.mark.parametrize("kind", ["pie", "static-pie"])
 def test_alignment(runner: Run, compiled: Build, kind: str) -> None:
     """Not compared with the host: kernels before 6.10 ignore it for a static PIE."""
