@@ -1,4 +1,4 @@
-"""Builds the measuring programs, static, and lays out the smallest root that can hold them."""
+"""Builds the measuring programs, static, puts them into a root, and lays out the smallest root that can hold them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,27 @@ BUILT = GUEST / "build"
 PROGRAMS = ("calls", "timed", "true", "sleeper")
 
 
-def programs() -> Path:
-    """The directory with the programs and the job scripts."""
+def programs() -> list[Path]:
+    """The programs and the job scripts."""
     BUILT.mkdir(exist_ok=True)
     for name in PROGRAMS:
         source, target = GUEST / f"{name}.c", BUILT / name
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             subprocess.run(["gcc", "-O2", "-static", "-o", target, source], check=True)
-    for script in (GUEST / "jobs").glob("*.sh"):
-        shutil.copy(script, BUILT / script.name)
-    return BUILT
+    return [*(BUILT / name for name in PROGRAMS), *sorted((GUEST / "jobs").glob("*.sh"))]
+
+
+def install(root: Path) -> None:
+    """Put them at /bench of a root, so that no runtime needs a mount to reach them."""
+    (root / "bench").mkdir(exist_ok=True)
+    for source in programs():
+        shutil.copy2(source, root / "bench" / source.name)
 
 
 def empty_root(at: Path) -> Path:
-    """A root with mount points and nothing else."""
+    """A root with mount points, /bench and nothing else."""
     for name in ("dev", "proc", "sys", "tmp"):
         (at / name).mkdir(parents=True, exist_ok=True)
     (at / "dev" / "null").touch()
+    install(at)
     return at

@@ -9,8 +9,8 @@ CAPABILITIES = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def config(root: Path, args: list[str], tools: Path) -> dict[str, object]:
-    """A read-only root, a tmpfs on /tmp, and the directory of measuring programs at /tmp/bench."""
+def config(root: Path, args: list[str]) -> dict[str, object]:
+    """A writable root, as podman gives it, and a tmpfs on /tmp, where all the work is done."""
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -21,19 +21,18 @@ def config(root: Path, args: list[str], tools: Path) -> dict[str, object]:
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES),
         },
-        "root": {"path": str(root), "readonly": True},
+        "root": {"path": str(root), "readonly": False},
         "hostname": "bench",
         "mounts": [
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
             {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=1777"]},
-            {"destination": "/tmp/bench", "type": "bind", "source": str(tools), "options": ["rbind", "ro"]},
         ],
         "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]},
     }
 
 
-def write(directory: Path, root: Path, args: list[str], tools: Path) -> Path:
+def write(directory: Path, root: Path, args: list[str]) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(config(root, args, tools)))
+    (directory / "config.json").write_text(json.dumps(config(root, args)))
     return directory

@@ -17,8 +17,6 @@ OURS = PROJECT / ".venv" / "bin" / "runsc-py"
 HOST_SCRIPT = """
 set -e
 mount -t tmpfs -o mode=1777 tmpfs "$ROOT/tmp"
-mkdir "$ROOT/tmp/bench"
-mount --bind "$TOOLS" "$ROOT/tmp/bench"
 mount -t proc proc "$ROOT/proc"
 mount --bind /dev/null "$ROOT/dev/null"
 exec chroot "$ROOT" "$@"
@@ -38,7 +36,7 @@ class Column:
         self.scratch = scratch
         self.serial = itertools.count(1)
 
-    def argv(self, root: Path, args: list[str], tools: Path) -> list[str]:
+    def argv(self, root: Path, args: list[str]) -> list[str]:
         raise NotImplementedError
 
     def unavailable(self) -> str | None:
@@ -47,12 +45,12 @@ class Column:
     def tidy(self) -> None:
         """Remove what a run that was cut short has left."""
 
-    def run(self, root: Path, args: list[str], tools: Path, timeout_s: float = 60) -> str:
+    def run(self, root: Path, args: list[str], timeout_s: float = 60) -> str:
         reason = self.unavailable()
         if reason is not None:
             raise Unmeasured(reason)
         process = subprocess.Popen(
-            self.argv(root, args, tools), env=self.environment(root, tools), stdin=subprocess.DEVNULL,
+            self.argv(root, args), env=self.environment(root), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )
         try:
@@ -67,7 +65,7 @@ class Column:
             raise Unmeasured(f"status {process.returncode}: {last[-120:]}")
         return out
 
-    def environment(self, root: Path, tools: Path) -> dict[str, str]:
+    def environment(self, root: Path) -> dict[str, str]:
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 
 
@@ -76,12 +74,11 @@ class Host(Column):
 
     name = "host"
 
-    def argv(self, root: Path, args: list[str], tools: Path) -> list[str]:
+    def argv(self, root: Path, args: list[str]) -> list[str]:
         return ["unshare", "--mount", "--fork", "sh", "-c", HOST_SCRIPT, "sh", *args]
 
-    def environment(self, root: Path, tools: Path) -> dict[str, str]:
-        more = {"ROOT": str(root), "TOOLS": str(tools), "LC_ALL": "C"}
-        return super().environment(root, tools) | more
+    def environment(self, root: Path) -> dict[str, str]:
+        return super().environment(root) | {"ROOT": str(root), "LC_ALL": "C"}
 
 
 class Runtime(Column):
@@ -97,9 +94,9 @@ class Runtime(Column):
     def unavailable(self) -> str | None:
         return None if shutil.which(self.program) else f"{self.program} is not installed"
 
-    def argv(self, root: Path, args: list[str], tools: Path) -> list[str]:
+    def argv(self, root: Path, args: list[str]) -> list[str]:
         self.last = f"bench-{self.name}-{os.getpid()}-{next(self.serial)}"
-        where = bundle.write(self.scratch / self.last, root, args, tools)
+        where = bundle.write(self.scratch / self.last, root, args)
         return [*self.prefix(), "run", "--bundle", str(where), self.last]
 
     def tidy(self) -> None:

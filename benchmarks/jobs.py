@@ -25,7 +25,7 @@ REPEATS = 3      # in one sandbox; the first warms the caches of host and sandbo
 
 
 def measure(columns: Sequence[Column], root: Path, rounds: int, note: Callable[[str], None]) -> Table:
-    tools = build.programs()
+    build.install(root)
     table = Table("job", "ms", [column.name for column in columns])
     for name, (_, _, bound) in ROWS.items():
         table.row(name, bound)
@@ -36,9 +36,9 @@ def measure(columns: Sequence[Column], root: Path, rounds: int, note: Callable[[
                 cell = table.cells[name, column.name]
                 if cell.reason:
                     continue
-                args = ["/tmp/bench/timed", str(REPEATS), shell, f"/tmp/bench/{script}"]
+                args = ["/bench/timed", str(REPEATS), shell, f"/bench/{script}"]
                 try:
-                    answer = json.loads(column.run(root, args, tools, timeout_s=120))
+                    answer = json.loads(column.run(root, args, timeout_s=120))
                     if answer["status"] != 0:
                         raise Unmeasured(f"the job ended with status {answer['status']}")
                     cell.samples.append(median(answer["ms"]))

@@ -33,7 +33,7 @@ def timed_ms(argv: Sequence[str], timeout_s: float = 60) -> float:
 
 def start_table(scratch: Path, rounds: int, note: Note) -> Table:
     """`run` of a static true to its end, and a command to a running sandbox."""
-    tools, root = build.programs(), build.empty_root(scratch / "empty-root")
+    root = build.empty_root(scratch / "empty-root")
     columns: list[Column] = [kind(scratch) for kind in (Host, Crun, Runc, Runsc, Ours)]
     table = Table("start", "ms", [c.name for c in columns])
     table.row("run true", "<= 150, later 60")
@@ -47,9 +47,9 @@ def start_table(scratch: Path, rounds: int, note: Note) -> Table:
             try:
                 began_s = time.perf_counter()
                 if isinstance(column, Host):
-                    subprocess.run([tools / "true"], check=True)
+                    subprocess.run([root / "bench" / "true"], check=True)
                 else:
-                    column.run(root, ["/tmp/bench/true"], tools)
+                    column.run(root, ["/bench/true"])
                 cell.samples.append((time.perf_counter() - began_s) * 1000)
             except Unmeasured as error:
                 cell.reason = str(error)
@@ -58,7 +58,7 @@ def start_table(scratch: Path, rounds: int, note: Note) -> Table:
             note(f"state of a running sandbox: {column.name}")
             cell = table.cells["state", column.name]
             try:
-                with Idle(column, root, tools) as idle:
+                with Idle(column, root) as idle:
                     cell.samples += [timed_ms([*column.prefix(), "state", idle.name]) for _ in range(rounds * 4)]
             except Unmeasured as error:
                 cell.reason = str(error)
@@ -92,7 +92,7 @@ def podman_table(image: str, rounds: int, note: Note) -> Table:
 
 def idle_table(scratch: Path, note: Note) -> Table:
     """Memory of everything that a sandbox with one sleeping program consists of, the program included."""
-    tools, root = build.programs(), build.empty_root(scratch / "empty-root")
+    root = build.empty_root(scratch / "empty-root")
     columns: list[Runtime] = [kind(scratch) for kind in (Runc, Runsc, Ours)]
     table = Table("idle sandbox", "", [c.name for c in columns])
     bounds = {"memory (PSS), MB": "<= 35, later 22", "processes": "", "CPU, %": "0.0"}
@@ -102,7 +102,7 @@ def idle_table(scratch: Path, note: Note) -> Table:
         note(f"idle sandbox: {column.name}")
         try:
             before = set(processes.descendants())
-            with Idle(column, root, tools):
+            with Idle(column, root):
                 time.sleep(1)
                 pids = [pid for pid in processes.descendants() if pid not in before]
                 used_s = processes.cpu_s(pids)
@@ -119,13 +119,13 @@ def idle_table(scratch: Path, note: Note) -> Table:
 class Idle:
     """A sandbox that was created and started, and sleeps; no command waits beside it."""
 
-    def __init__(self, column: Runtime, root: Path, tools: Path) -> None:
+    def __init__(self, column: Runtime, root: Path) -> None:
         reason = column.unavailable()
         if reason is not None:
             raise Unmeasured(reason)
         self.column = column
         self.name = f"idle-{column.name}-{os.getpid()}-{next(column.serial)}"
-        self.where = bundle.write(column.scratch / self.name, root, ["/tmp/bench/sleeper"], tools)
+        self.where = bundle.write(column.scratch / self.name, root, ["/bench/sleeper"])
 
     def __enter__(self) -> Idle:
         reader, writer = os.pipe()
