@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import build, bundle, processes
 from .columns import Column, Crun, Host, Ours, Runc, Runsc, Runtime, Unmeasured
-from .table import Table
+from .table import Bound, Table
 
 Note = Callable[[str], None]
 IDLE_S = 3.0
@@ -36,8 +36,8 @@ def start_table(scratch: Path, rounds: int, note: Note) -> Table:
     root = build.empty_root(scratch / "empty-root")
     columns: list[Column] = [kind(scratch) for kind in (Host, Crun, Runc, Runsc, Ours)]
     table = Table("start", "ms", [c.name for c in columns])
-    table.row("run true", "<= 150, later 60")
-    table.row("state", "<= 25")
+    table.row("run true", Bound(150, "60"))
+    table.row("state", Bound(25))
     for turn in range(rounds * 4):
         note(f"start, round {turn + 1} of {rounds * 4}")
         for column in columns:
@@ -75,7 +75,7 @@ def podman_table(image: str, rounds: int, note: Note) -> Table:
         "ours": ["--runtime", Ours.program],
     }
     table = Table("podman run --rm", "ms", list(ways))
-    table.row("true", "<= 1.25x crun")
+    table.row("true", Bound(1.25, of_first=True))
     for turn in range(rounds * 2):
         note(f"podman, round {turn + 1} of {rounds * 2}")
         for name, flags in ways.items():
@@ -95,7 +95,7 @@ def idle_table(scratch: Path, note: Note) -> Table:
     root = build.empty_root(scratch / "empty-root")
     columns: list[Runtime] = [kind(scratch) for kind in (Runc, Runsc, Ours)]
     table = Table("idle sandbox", "", [c.name for c in columns])
-    bounds = {"memory (PSS), MB": "<= 35, later 22", "processes": "", "CPU, %": "0.0"}
+    bounds = {"memory (PSS), MB": Bound(35, "22"), "processes": Bound(None), "CPU, %": Bound(None)}
     for name, bound in bounds.items():
         table.row(name, bound)
     for column in columns:

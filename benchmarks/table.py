@@ -6,6 +6,26 @@ from collections.abc import Sequence
 from statistics import median
 
 
+class Bound:
+    """What is wanted at most: a figure, or a multiple of the first column; and what is wanted later."""
+
+    def __init__(self, most: float | None, later: str = "", *, of_first: bool = False) -> None:
+        self.most = most
+        self.later = later
+        self.of_first = of_first
+
+    def limit(self, first: float | None) -> float | None:
+        if self.most is None or not self.of_first:
+            return self.most
+        return None if first is None else self.most * first
+
+    def text(self) -> str:
+        if self.most is None:
+            return ""
+        shown = f"{self.most:,g}".replace(",", " ")
+        return f"<= {shown}{'x' if self.of_first else ''}" + (f", later {self.later}" if self.later else "")
+
+
 class Cell:
     """The samples of one row and column, or the reason why there are none."""
 
@@ -19,7 +39,7 @@ class Cell:
 
 
 class Table:
-    """Rows by name, columns by name; `limits` holds a row's bounds as text and as a test of (value, host value)."""
+    """Rows by name, columns by name; a row can have a bound for the last column, which is ours."""
 
     def __init__(self, title: str, unit: str, columns: Sequence[str]) -> None:
         self.title = title
@@ -27,24 +47,27 @@ class Table:
         self.columns = list(columns)
         self.rows: list[str] = []
         self.cells: dict[tuple[str, str], Cell] = {}
-        self.bounds: dict[str, str] = {}
+        self.bounds: dict[str, Bound] = {}
 
-    def row(self, name: str, bound: str = "") -> None:
+    def row(self, name: str, bound: Bound | None = None) -> None:
         self.rows.append(name)
-        self.bounds[name] = bound
+        self.bounds[name] = bound or Bound(None)
         for column in self.columns:
             self.cells[name, column] = Cell()
 
     def text(self) -> str:
         first = self.columns[0]
         ratios = [f"{c}/{first}" for c in self.columns[1:]]
-        head = [self.title, *(f"{c} {self.unit}" for c in self.columns), *ratios, "target for ours"]
+        ratios.append(f"{self.columns[-1]}/target")
+        head = [self.title, *(f"{c} {self.unit}" for c in self.columns), *ratios, "target"]
         body = [head]
         for name in self.rows:
             values = [self.cells[name, c].value for c in self.columns]
             base = values[0]
             shown = [ratio(value, base) for value in values[1:]]
-            body.append([name, *(number(v) for v in values), *shown, self.bounds[name]])
+            bound = self.bounds[name]
+            shown.append(ratio(values[-1], bound.limit(base)))
+            body.append([name, *(number(v) for v in values), *shown, bound.text()])
         widths = [max(len(line[i]) for line in body) for i in range(len(head))]
         lines = []
         for index, line in enumerate(body):

@@ -17,7 +17,7 @@ sys.path.insert(0, str(PROJECT / "tools"))
 
 import run_tests  # noqa: E402
 
-from benchmarks.table import Table  # noqa: E402
+from benchmarks.table import Bound, Table  # noqa: E402
 from provision import busybox, launcher, packages, register, stamp, venv  # noqa: E402
 
 STATED = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -179,13 +179,13 @@ def test_the_command_line_starts_without_heavy_modules() -> None:
 
 def test_a_table_gives_medians_ratios_and_reasons() -> None:
     table = Table("call", "ns", ["host", "peer"])
-    table.row("getpid", "<= 250")
+    table.row("getpid", Bound(60, "20"))
     table.row("stat")
     table.cells["getpid", "host"].samples += [9.0, 1.0, 2.0]
     table.cells["getpid", "peer"].samples += [30.0]
     table.cells["stat", "peer"].reason = "no end after 3 s"
     head, _, first, second, reason = table.text().splitlines()
-    assert head.split() == ["call", "host", "ns", "peer", "ns", "peer/host", "target", "for", "ours"]
-    assert first.split() == ["getpid", "2.0", "30.0", "15.00", "<=", "250"]
-    assert second.split() == ["stat", "-", "-", "-"]
+    assert head.split() == ["call", "host", "ns", "peer", "ns", "peer/host", "peer/target", "target"]
+    assert first.split() == ["getpid", "2.0", "30.0", "15.00", "0.50", "<=", "60,", "later", "20"]
+    assert second.split() == ["stat", "-", "-", "-", "-"]
     assert reason == "  - peer, stat: no end after 3 s"
