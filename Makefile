@@ -12,8 +12,8 @@ help:
 	@echo 'make test         set up, then the whole test suite (TESTS=tests/unit PYTEST_ARGS="-k pipe" for a part)'
 	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
 	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
-	@echo 'make jobs         the jobs table alone'
 	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
+	@echo 'make jobs         ordinary programs, in a sandbox and on the host: output and status must be the same'
 	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
 	@echo 'make docs         print docs/syscalls.md from the call table'
 	@echo 'make install      /usr/local/bin/runsc-py, registered with podman (make uninstall removes both)'
@@ -35,10 +35,7 @@ bench:
 	@tools/setup bench
 	@$(PYTHON) -m benchmarks $(if $(ONLY),--only $(ONLY))
 
-jobs:
-	@$(MAKE) --no-print-directory bench ONLY=jobs
-
-guest-native guest oci podman:
+guest-native guest jobs oci podman:
 	@tools/setup test
 	@$(PYTHON) tools/run_tests.py --part $@ $(PYTEST_ARGS)
 
