@@ -114,9 +114,7 @@ def sys_linkat(t: Task, old_dirfd: int, old: bytes, new_dirfd: int, new: bytes, 
     how = (FOLLOW if flags & AT_SYMLINK_FOLLOW else 0) | (EMPTY if flags & AT_EMPTY_PATH else 0)
     source = walk(t, old_dirfd, old, how)
     place, name, slash = walk_parent(t, new_dirfd, new)
-    if slash and name not in (b"", b".", b".."):
-        raise ENOENT
-    link(t, source, place, name)
+    link(t, source, place, name, slash)
     return 0
 
 

@@ -121,10 +121,12 @@ def rmdir(t: Task, place: Path, name: bytes) -> None:
     dentry.remove()
 
 
-def link(t: Task, source: Path, place: Path, name: bytes) -> None:
+def link(t: Task, source: Path, place: Path, name: bytes, slash: bool) -> None:
     inode = source.dentry.inode
 
     def build(directory: Inode) -> Inode:
+        if slash:
+            raise ENOENT
         if source.mount is not place.mount:
             raise EXDEV
         if inode.is_dir:

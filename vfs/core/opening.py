@@ -46,8 +46,6 @@ def locate(t: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int
     if flags & O_CREAT and not flags & O_PATH:
         place, name = walk_create(t, dirfd, path, not flags & (O_NOFOLLOW | O_EXCL), resolve)
         if name:
-            if name[-1] == 47:
-                raise EISDIR
             return create_file(t, place, name, mode), True
         if flags & O_EXCL:
             raise EEXIST

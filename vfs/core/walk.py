@@ -22,7 +22,7 @@ from sentry.abi.const.files import (
     S_IFMT,
 )
 from sentry.abi.const.mounts import MS_NOSYMFOLLOW
-from sentry.abi.errno import EAGAIN, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE, EXDEV
+from sentry.abi.errno import EAGAIN, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, ESTALE, EXDEV
 from vfs.core.access import X, check
 from vfs.core.anon import is_anon, path_of
 from vfs.core.dentry import Dentry, Path
@@ -133,7 +133,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
     names.reverse()
     if must_dir or b"" in names:
         names = [name for name in names if name]
-    left = 1 if flags & _PARENT else 0
+    left = 1 if flags & _PARENT or must_dir and flags & _CREATE and names else 0
     links = 0
     fresh: Dentry | None = None  # what the last step looked up; its attributes are those of this moment
     while len(names) > left:
@@ -158,7 +158,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
                 child = _lookup(t, dentry, name)
             except ENOENT:
                 if flags & _CREATE and not names:
-                    return Path(mount, dentry), name + b"/" if must_dir else name
+                    return Path(mount, dentry), name
                 raise
             inode = child.inode
         else:
@@ -169,7 +169,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
                     child = _lookup(t, dentry, name)
                 except ENOENT:
                     if flags & _CREATE and not names:
-                        return Path(mount, dentry), name + b"/" if must_dir else name
+                        return Path(mount, dentry), name
                     raise
                 inode = child.inode
         fresh = child
@@ -200,6 +200,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
                 mount, dentry = root.mount, root.dentry
             if not names and target[-1] == 47:
                 must_dir = True
+                left |= bool(flags & _CREATE)
             more = [name for name in target.split(b"/") if name]
             more.reverse()
             names += more
@@ -207,9 +208,13 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
         dentry = child
     if left:
         inode = dentry.inode
+        if dentry is mount.root:
+            inode.refresh()
         if inode.mode & S_IFMT != S_IFDIR:
             raise ENOTDIR
         check(inode, t, X)
+        if flags & _CREATE:
+            raise EISDIR  # O_CREAT makes no directories
         return Path(mount, dentry), names[0] if names else b""
     if dentry is not fresh:
         dentry.inode.refresh()

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFMT, S_IFREG
+from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from sentry.abi.const.mounts import EXT4_SUPER_MAGIC
 from sentry.abi.errno import ENOENT, ENOTDIR, EPERM, ESTALE
 from vfs.core.file import Stat
@@ -152,9 +152,11 @@ class HostInode(HostAttr):
         )  # fmt: skip
 
     def revalidate(self, dentry: Dentry, t: Task, last: bool) -> bool:
-        if not last and monotonic() - self.checked < TRUST_S:
-            return True
         assert dentry.parent is not None
+        if not last and monotonic() - self.checked < TRUST_S:
+            if self.nlink > 1 and self.mode & S_IFMT == S_IFLNK:
+                self.parent, self.alias = dentry.parent.inode, dentry.name  # type: ignore[assignment]
+            return True
         parent = dentry.parent.inode
         assert isinstance(parent, HostInode)
         fd = parent.fd
@@ -246,10 +248,14 @@ class HostInode(HostAttr):
             self.fd = -1
 
     def _place(self) -> tuple[int, bytes]:
-        """(descriptor of the directory, name) for a call by name."""
+        """(descriptor of the directory, name) for a call by name; ENOENT if that name means something else by now."""
         if self.parent is None:
             raise ENOENT
-        return self.parent.handle(), self.alias
+        fd = self.parent.handle()
+        st = host.lstat(fd, self.alias)
+        if st.st_ino != self.ino or st.st_dev != self.st.st_dev:
+            raise ENOENT
+        return fd, self.alias
 
     # a directory ----------------------------------------------------------------------------------------------------
     def lookup(self, name: bytes, t: Task) -> HostInode:
@@ -321,10 +327,10 @@ class HostInode(HostAttr):
 
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, HostInode)
-        source, target = inode.parent, self
-        if source is None:
-            raise ENOENT
-        source_fd, target_fd = source.both(target)
+        inode._place()
+        source = inode.parent
+        assert source is not None
+        source_fd, target_fd = source.both(self)
         host.link(source_fd, inode.alias, target_fd, name)
         inode.refresh()
 

@@ -97,7 +97,7 @@ class Signals:
 
 
 class Guest:
-    """`guest.call("open", b"/x", flags)`: bytes become addresses of NUL-terminated copies; an Errno a negative number."""
+    """`guest.call("open", b"/x", flags)`: bytes become addresses of NUL-terminated copies; Errnos negative numbers."""
 
     def __init__(self, root: FileSystem, creds: Credentials = ROOT, flags: int = 0) -> None:
         mount = Mount(root, root.root, flags)
@@ -123,9 +123,9 @@ class Guest:
         new = Guest.__new__(Guest)
         new.__dict__.update(self.__dict__)
         t = self.t
+        group = SimpleNamespace(pid=8, host_pid=8, limits=t.group.limits, tasks={})
         new.t = SimpleNamespace(
-            kernel=t.kernel, group=SimpleNamespace(pid=8, host_pid=8, limits=t.group.limits, tasks={}), tid=8, host_tid=8,
-            creds=creds, mem=self.mem, fds=FdTable(1024), fs=t.fs.copy(),
+            kernel=t.kernel, group=group, tid=8, host_tid=8, creds=creds, mem=self.mem, fds=FdTable(1024), fs=t.fs.copy(),
         )  # fmt: skip
         return new
 
