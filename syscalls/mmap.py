@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import EACCES, EINVAL, ENODEV, ENOMEM, EPERM
+from sentry.abi.errno import EACCES, EINVAL, ENOMEM, EPERM
 from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
 from syscalls.registry import CONTINUE, syscall
 from vfs.core.walk import Path
@@ -35,11 +35,11 @@ def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, of
     opened = file.opened
     if prot & PROT_EXEC and isinstance(opened, Path) and opened.mount.flags & MS_NOEXEC:
         raise EPERM
-    if fd >= t.kernel.loader_at - 2:
-        raise ENODEV
     writable = shared and file.writable
     injected = t.fds.injected.get(fd)
     if injected is None or injected[0] is not file or writable and not injected[1]:
         t.kernel.platform.add_fd(t, file.host_fd(writable), fd)
         t.fds.injected[fd] = (file, writable)
+        if fd == t.kernel.loader_at:
+            t.fds.loader_lost = True  # put back by the next exec
     return CONTINUE

@@ -14,6 +14,10 @@ typedef unsigned int u32;
 typedef int s32;
 typedef unsigned char u8;
 
+/* The filter lets the loader's mmap and close through by this mark above the 32 bits that the kernel reads as the number:
+   no compiled program passes it, so the same numbers stay free for the guest. */
+#define LOADER_FDS (1UL << 32)
+
 enum { LOADER_MAGIC = 1000, PLAN_MAGIC = 0x4e4c5052, PLAN_VERSION = 1 };
 enum { PAGE = 4096, BUFFER = 4096, GAP = 16384 };           /* GAP: how far the strings and pointers may move down */
 enum { FLAG_FAULT = 1, FLAG_EXEC_STACK = 2 };
@@ -73,7 +77,7 @@ static void zero(void *to, u64 size)
 
 static __attribute__((noinline)) s64 map(u64 addr, u64 length, u32 prot, u32 flags, s32 fd, u64 offset)
 {
-    return call6(NR_mmap, addr, length, prot, flags, (flags & MAP_ANONYMOUS) ? -1UL : (u64)(s64)fd, offset);
+    return call6(NR_mmap, addr, length, prot, flags, (flags & MAP_ANONYMOUS) ? -1UL : LOADER_FDS | (u32)fd, offset);
 }
 
 /* Finds room: maps the first step over the whole span of the image. Returns what is added to its addresses. */
@@ -129,7 +133,7 @@ static u64 load(const struct plan *plan, const struct image *image)
         else if (map(addr, step->length, step->prot, step->flags, image->fd, step->offset) != (s64)addr)
             fail();
     }
-    call3(NR_close, image->fd, 0, 0);
+    call3(NR_close, LOADER_FDS | (u32)image->fd, 0, 0);
     return base;
 }
 

@@ -32,12 +32,11 @@ int eng_id_valid(int listener, uint64_t id)
 	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) ? -errno : 0;
 }
 
-/* Install srcfd in the waiting task: at `newfd` when at >= 0, else at its lowest free number. Always O_CLOEXEC. */
-int eng_add_fd(int listener, uint64_t id, int srcfd, int at)
+/* Install srcfd in the waiting task at number `at`; newfd_flags is 0 or O_CLOEXEC. */
+int eng_add_fd(int listener, uint64_t id, int srcfd, int at, unsigned newfd_flags)
 {
 	struct seccomp_notif_addfd add = {
-		.id = id, .srcfd = srcfd, .newfd = at < 0 ? 0 : at, .newfd_flags = 02000000,
-		.flags = at < 0 ? 0 : SECCOMP_ADDFD_FLAG_SETFD,
+		.id = id, .srcfd = srcfd, .newfd = at, .newfd_flags = newfd_flags, .flags = SECCOMP_ADDFD_FLAG_SETFD,
 	};
 	int fd = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 

@@ -162,7 +162,11 @@ def begin(t: Task, dirfd: int, path: bytes, argv_addr: int, envp_addr: int, flag
     if not t.kernel.stops.interrupt(t, _redirect):
         raise EAGAIN
     t.exec_pending = exec_
-    t.kernel.platform.answer(t, -4)
+    kernel = t.kernel
+    if t.fds.loader_lost:  # the guest has mapped a file at the loader's number
+        kernel.platform.add_fd(t, kernel.loader_fd, kernel.loader_at, cloexec=False)
+        t.fds.loader_lost = False
+    kernel.platform.answer(t, -4)
 
 
 def _redirect(t: Task, status: int) -> None:

@@ -54,6 +54,7 @@ class Kernel:
         self.stops = Stops(self)
         self.temporary_mask = TemporaryMask(self)
         self.loader_at = -1  # real descriptor number of the loader in every guest
+        self.loader_fd = -1  # the Sentry's own descriptor of it
         self.native_only: frozenset[int] = frozenset()  # numbers that never reach the Sentry
         self.uts = Uts(b"localhost", b"(none)")
         self.mounts: Any = None

@@ -19,8 +19,8 @@ class Platform(Protocol):
     def answer_continue(self, t: Task) -> None:
         """Let the host run the open call of `t`."""
 
-    def add_fd(self, t: Task, host_fd: int, at: int) -> None:
-        """Put a copy of `host_fd` at number `at` of the real table of `t`, close-on-exec; Errno when that fails."""
+    def add_fd(self, t: Task, host_fd: int, at: int, cloexec: bool = True) -> None:
+        """Put a copy of `host_fd` at number `at` of the real table of `t`; Errno when that fails."""
 
     def watch(self, host_fd: int, events: int, callback: Callable[[int], None]) -> None: ...
 

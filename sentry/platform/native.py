@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 LOADER_MAGIC = 1000  # the loader's one call to the Sentry
+LOADER_FDS = 1 << 32  # set by the loader above the 32 bits of a descriptor that the kernel reads (engine/loader.c)
 
 # Argument tests: (argument index, operator, value) or (argument index, "mask", mask, value).
 Test = tuple[int, str, int] | tuple[int, str, int, int]
@@ -51,13 +52,15 @@ PRCTL_NATIVE = {
 
 def rules(program_fd: int, interp_fd: int) -> list[Native]:
     """The list. `program_fd` and `interp_fd` are the real numbers at which the loader finds its two files: the Sentry puts
-    them there during an exec, at numbers above every guest descriptor, and the loader closes them before the program runs."""
+    them there during an exec and the loader closes them before the program runs. The loader marks its descriptor arguments
+    (LOADER_FDS), so a guest's own use of the same numbers goes to the Sentry; a guest that sets the mark finds nothing there
+    but what it has mapped itself."""
     out = [
         Native("mmap", ((3, "mask", MAP_ANONYMOUS | MAP_HUGETLB, MAP_ANONYMOUS),), "anonymous memory, no huge page pool"),
-        Native("mmap", ((4, "==", program_fd),), "the loader maps the program"),
-        Native("mmap", ((4, "==", interp_fd),), "the loader maps the interpreter"),
-        Native("close", ((0, "==", program_fd),), "the loader closes the program"),
-        Native("close", ((0, "==", interp_fd),), "the loader closes the interpreter"),
+        Native("mmap", ((4, "==", LOADER_FDS | program_fd),), "the loader maps the program"),
+        Native("mmap", ((4, "==", LOADER_FDS | interp_fd),), "the loader maps the interpreter"),
+        Native("close", ((0, "==", LOADER_FDS | program_fd),), "the loader closes the program"),
+        Native("close", ((0, "==", LOADER_FDS | interp_fd),), "the loader closes the interpreter"),
         Native("prctl", ((0, "==", 35), (1, "==", 14)), "PR_SET_MM_MAP: where the caller's own brk, arguments and auxv lie"),
         Native("prctl", ((0, "==", 4), (1, "==", 0)), "PR_SET_DUMPABLE 0: only ever less"),
         Native("rt_sigaction", ((1, "==", 0),), "a query of the caller's own dispositions"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 CALL, EVENTS, CHILDREN, HANGUP = 1, 2, 4, 8
 FLAG_CONTINUE = 1
+O_CLOEXEC = 0o2000000
 ENOSYS = 38
 ERESTARTNOINTR = 513
 _request = struct.Struct("<QIIiIQ6Q")
@@ -94,8 +95,8 @@ class NotifyPlatform:
         if request:
             lib.eng_reply(self.listener, request, 0, 0, FLAG_CONTINUE)
 
-    def add_fd(self, t: Task, host_fd: int, at: int) -> None:
-        got = lib.eng_add_fd(self.listener, t.request_id, host_fd, at)
+    def add_fd(self, t: Task, host_fd: int, at: int, cloexec: bool = True) -> None:
+        got = lib.eng_add_fd(self.listener, t.request_id, host_fd, at, O_CLOEXEC if cloexec else 0)
         if got < 0:
             raise BY_CODE.get(-got, EIO)
 

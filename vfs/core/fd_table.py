@@ -15,12 +15,13 @@ class FdTable:
     it is injected once and closed with the guest's own close.
     """
 
-    __slots__ = ("files", "cloexec", "injected", "users", "_lowest", "limit")
+    __slots__ = ("files", "cloexec", "injected", "users", "_lowest", "limit", "loader_lost")
 
     def __init__(self, limit: int = 1024) -> None:
         self.files: dict[int, File] = {}
         self.cloexec: set[int] = set()
         self.injected: dict[int, tuple[File, bool]] = {}
+        self.loader_lost = False  # a mapped file took the loader's number in the real table
         self.users = 1
         self.limit = limit  # RLIMIT_NOFILE of the owner: no number at or above it is handed out
         self._lowest = 0  # no free number below this one
@@ -84,6 +85,7 @@ class FdTable:
         new.cloexec = set(self.cloexec)
         new.injected = dict(self.injected)
         new._lowest = self._lowest
+        new.loader_lost = self.loader_lost
         for file in new.files.values():
             file.refs += 1
         return new
