@@ -6,7 +6,7 @@ import os
 
 
 class RecordingHost:
-    """`calls` holds (name, arguments...); calls that return a descriptor give a real one, of /dev/null, named in `names`."""
+    """`calls` holds (name, arguments...); calls that return a descriptor give one of /dev/null, named in `names`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from runsc_py.host import cgroups
 from runsc_py.host.cgroups import Cgroups, Hierarchy
 from runsc_py.oci.reader import Reader
@@ -47,7 +48,11 @@ def test_hybrid_means_version_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "clean"),
-    [("/libpod_parent/libpod-1", "libpod_parent/libpod-1"), ("a//b/./c", "a/b/c"), ("machine.slice:libpod:1", "machine.slice/libpod-1.scope")],
+    [
+        ("/libpod_parent/libpod-1", "libpod_parent/libpod-1"),
+        ("a//b/./c", "a/b/c"),
+        ("machine.slice:libpod:1", "machine.slice/libpod-1.scope"),
+    ],
 )
 def test_paths(path: str, clean: str) -> None:
     assert cgroups.clean_path(path) == clean

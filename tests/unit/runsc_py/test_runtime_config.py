@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from runsc_py.host import flags as f
 from runsc_py.oci.mounts import Mount
 from runsc_py.oci.process import CAP_BITS
@@ -39,7 +40,9 @@ PODMAN: dict[str, Any] = {
         "resources": {"devices": [{"allow": False}], "pids": {"limit": 2048}, "memory": {"limit": 1 << 26, "swap": -1}},
         "cgroupsPath": "/libpod_parent/libpod-1",
         "namespaces": [{"type": "pid"}, {"type": "network", "path": "/run/netns/n"}],
-        "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 8576, "uid": 0, "gid": 0}],
+        "devices": [
+            {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 8576, "uid": 0, "gid": 0}
+        ],
         "maskedPaths": ["/proc/kcore"],
         "readonlyPaths": ["/proc/sys"],
         "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
@@ -101,7 +104,9 @@ def test_the_last_of_two_options_wins(options: list[str], flags: int) -> None:
 
 
 def test_relative_places() -> None:
-    mount = Mount.read(Reader({"destination": "a//b/../c", "type": "bind", "source": "src", "options": ["bind"]}), "/bundle")
+    mount = Mount.read(
+        Reader({"destination": "a//b/../c", "type": "bind", "source": "src", "options": ["bind"]}), "/bundle"
+    )
     assert (mount.destination, mount.source, mount.recursive) == ("/a/c", "/bundle/src", False)
     assert read(changed("root.path", "rootfs")).root == "/bundle/rootfs"
 
@@ -117,7 +122,11 @@ def test_relative_places() -> None:
         ("process.user.uid", -1, "$.process.user.uid: -1 is not between 0 and 4294967294"),
         ("process.user.uid", True, "$.process.user.uid: expected integer"),
         ("process.rlimits.0.type", "RLIMIT_X", "$.process.rlimits[0].type: unknown limit 'RLIMIT_X'"),
-        ("process.rlimits.0.soft", 5000, "$.process.rlimits[0]: Invalid argument (soft limit 5000 above hard limit 4096)"),
+        (
+            "process.rlimits.0.soft",
+            5000,
+            "$.process.rlimits[0]: Invalid argument (soft limit 5000 above hard limit 4096)",
+        ),
         ("mounts.1", "x", "$.mounts[1]: expected object"),
         ("mounts.1.type", "zfs", "$.mounts[1].type: file system 'zfs' is not supported"),
         ("root.path", None, "$.root.path: required (string)"),

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from runsc_py.cli.delete import delete
 from runsc_py.errors import Failure
 from runsc_py.sandbox import process

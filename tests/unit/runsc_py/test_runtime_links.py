@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from runsc_py.sandbox.client import ask
 from runsc_py.sandbox.control import CONNECTION_LIMIT, LINE_LIMIT, Control
 from runsc_py.sandbox.links import MESSAGE, CreatorLink, StubLink
@@ -109,7 +110,9 @@ def test_wait_is_answered_at_the_end(kernel: Kernel, served: tuple[Control, str]
     assert answers == [{"status": 256}] and (tmp_path / "exit").read_text() == "256"
 
 
-@pytest.mark.parametrize("text", [b"{\n", b"[]\n", b"null\n", b"\xff\n", b'{"op": []}\n', b"{}\n", b"[" * 60000 + b"\n"])
+@pytest.mark.parametrize(
+    "text", [b"{\n", b"[]\n", b"null\n", b"\xff\n", b'{"op": []}\n', b"{}\n", b"[" * 60000 + b"\n"]
+)
 def test_odd_requests_get_an_error(kernel: Kernel, served: tuple[Control, str], text: bytes) -> None:
     link = socket.socket(socket.AF_UNIX)
     link.connect(served[1])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from runsc_py.cli.kill import signal_number
 from runsc_py.cli.main import main, report
 from runsc_py.cli.options import SWITCH, VALUE, parse
@@ -23,7 +24,12 @@ def settings(*arguments: str) -> Settings:
 
 def test_both_forms_and_any_order() -> None:
     found = parse(["--bundle", "a", "id", "--force", "--bundle=b", "-b", "c"], KNOWN, {"b": "bundle"}, "x")
-    assert (found.text("bundle"), found.texts("bundle"), found.on("force"), found.rest) == ("c", ["a", "b", "c"], True, ["id"])
+    assert (found.text("bundle"), found.texts("bundle"), found.on("force"), found.rest) == (
+        "c",
+        ["a", "b", "c"],
+        True,
+        ["id"],
+    )
 
 
 def test_two_dashes_end_the_options() -> None:
@@ -54,10 +60,25 @@ def test_podmans_global_options() -> None:
 
 
 def test_runscs_options() -> None:
-    found = settings("--platform=systrap", "--network=none", "--overlay2=root:memory", "-strace", "--directfs=false", "run", "x")
-    assert (found.platform, found.network, found.overlay, found.strace, found.rest) == ("notify", "none", True, True, ["run", "x"])
+    found = settings(
+        "--platform=systrap", "--network=none", "--overlay2=root:memory", "-strace", "--directfs=false", "run", "x"
+    )
+    assert (found.platform, found.network, found.overlay, found.strace, found.rest) == (
+        "notify",
+        "none",
+        True,
+        True,
+        ["run", "x"],
+    )
     assert not settings("--overlay2=none", "run").overlay
-    for refused in ("--nvproxy=true", "--host-uds=all", "--platform=vm", "--network=wifi", "--log-format=xml", "--what"):
+    for refused in (
+        "--nvproxy=true",
+        "--host-uds=all",
+        "--platform=vm",
+        "--network=wifi",
+        "--log-format=xml",
+        "--what",
+    ):
         with pytest.raises(Failure):
             settings(refused, "run", "x")
     assert settings("--host-uds=none", "run").rest == ["run"]
@@ -80,7 +101,16 @@ def test_a_failure_keeps_strerrors_words() -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("9", 9), ("64", 64), ("KILL", 9), ("SIGTERM", 15), ("sigusr1", 10), ("RTMIN", 34), ("SIGRTMIN+1", 35), ("RTMAX-2", 62)],
+    [
+        ("9", 9),
+        ("64", 64),
+        ("KILL", 9),
+        ("SIGTERM", 15),
+        ("sigusr1", 10),
+        ("RTMIN", 34),
+        ("SIGRTMIN+1", 35),
+        ("RTMAX-2", 62),
+    ],
 )
 def test_signals(text: str, number: int) -> None:
     assert signal_number(text) == number

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from runsc_py.host import flags as f
 from runsc_py.host import trees, tty
 from runsc_py.oci.mounts import Mount
@@ -44,7 +45,9 @@ def test_sentry_imports_before_it_loses_the_hosts_files(harmless: list[str]) -> 
     assert "unshare" not in monitored, "the modules are read from the host's files"
     assert monitored == ["setns"]
     names = host.named()
-    order = [names.index(n) for n in ("setns", "unshare", "mount", "pivot_root", "umount", "mount_setattr", "close_range")]
+    order = [
+        names.index(n) for n in ("setns", "unshare", "mount", "pivot_root", "umount", "mount_setattr", "close_range")
+    ]
     assert order == sorted(order)
     assert ("setns", 5, f.CLONE_NEWNET) in host.calls
     assert ("mount", b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"") in host.calls
@@ -129,7 +132,9 @@ def test_the_stubs_root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mount_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     host = RecordingHost()
     monkeypatch.setattr(trees, "is_directory", lambda fd: True)
-    monkeypatch.setattr(trees, "make_mount_point", lambda *a: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    monkeypatch.setattr(
+        trees, "make_mount_point", lambda *a: (_ for _ in ()).throw(OSError(30, "Read-only file system"))
+    )
     stub.build_root(host, plan())
     assert host.named().count("move_mount") == 1
 
