@@ -154,7 +154,7 @@ class HostInode(HostAttr):
     def revalidate(self, dentry: Dentry, t: Task, last: bool) -> bool:
         assert dentry.parent is not None
         if not last and monotonic() - self.checked < TRUST_S:
-            if self.nlink > 1 and self.mode & S_IFMT == S_IFLNK:
+            if self.mode & S_IFMT == S_IFLNK:  # it may have been found last by another name, gone since
                 self.parent, self.alias = dentry.parent.inode, dentry.name  # type: ignore[assignment]
             return True
         parent = dentry.parent.inode

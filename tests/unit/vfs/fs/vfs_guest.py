@@ -125,7 +125,8 @@ class Guest:
         t = self.t
         group = SimpleNamespace(pid=8, host_pid=8, limits=t.group.limits, tasks={})
         new.t = SimpleNamespace(
-            kernel=t.kernel, group=group, tid=8, host_tid=8, creds=creds, mem=self.mem, fds=FdTable(1024), fs=t.fs.copy(),
+            kernel=t.kernel, group=group, tid=8, host_tid=8, creds=creds, mem=self.mem, fds=FdTable(1024),
+            fs=t.fs.copy(),
         )  # fmt: skip
         return new
 
