@@ -30,7 +30,8 @@ def limits_text(subject: Subject, t: Task) -> bytes:
     lines = [b"Limit                     Soft Limit           Hard Limit           Units     \n"]
     for at, (name, unit) in enumerate(LIMITS):
         soft, hard = (b"unlimited" if n == INFINITY else b"%d" % n for n in subject.group.limits.get(at))
-        lines.append(b"%-25s %-20s %-20s %-10s\n" % (b"Max " + name, soft, hard, unit))
+        line = b"%-25s %-20s %-20s " % (b"Max " + name, soft, hard)
+        lines.append(line + (b"%-10s\n" % unit if unit else b"\n"))
     return b"".join(lines)
 
 
@@ -131,9 +132,9 @@ def fixed(text: bytes) -> bytes:
 def number(data: bytes, low: int, high: int) -> int:
     """A decimal, octal or hexadecimal number as written to /proc; EINVAL."""
     text = data.strip(b" \t\n\0").decode("ascii", "replace")
-    digits = text.lstrip("+-")
+    digits = text[1:] if text[:1] in ("+", "-") else text
     try:
-        if len(digits) > 24:
+        if not digits.isalnum() or len(digits) > 24:
             raise ValueError
         base = 16 if digits[:2].lower() == "0x" else 8 if digits[:1] == "0" else 10
         value = int(digits, base) * (-1 if text.startswith("-") else 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sentry.abi.const.mounts import SYSFS_MAGIC
 from vfs.core.node import FileSystem, Inode
 from vfs.core.synth import SynthDir, SynthFile, SynthFs, SynthLink
+from vfs.proc.system import meminfo
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -25,8 +26,10 @@ STATISTICS = (
     b"collisions", b"multicast", b"rx_bytes", b"rx_dropped", b"rx_errors", b"rx_packets", b"tx_bytes", b"tx_dropped",
     b"tx_errors", b"tx_packets",
 )  # fmt: skip
-EMPTY = (b"block", b"bus", b"dev/block", b"dev/char", b"devices/virtual/block", b"firmware", b"fs/bpf", b"hypervisor",
-         b"module", b"power", b"class/block", b"class/tty", b"fs/cgroup", b"kernel/debug", b"kernel/security")  # fmt: skip
+EMPTY = (
+    b"block", b"bus", b"dev/block", b"dev/char", b"devices/virtual/block", b"firmware", b"fs/bpf", b"hypervisor",
+    b"module", b"power", b"class/block", b"class/tty", b"fs/cgroup", b"kernel/debug", b"kernel/security",
+)  # fmt: skip
 
 
 def make(kernel: Kernel, options: bytes = b"") -> FileSystem:
@@ -72,7 +75,7 @@ def number_list(numbers: list[int]) -> bytes:
 def number_mask(numbers: list[int]) -> bytes:
     """As CPU masks are written: hexadecimal words of 32 bits, highest first."""
     value = sum(1 << number for number in numbers)
-    words = []
+    words: list[bytes] = []
     while value or not words:
         words.append(b"%08x" % (value & 0xFFFFFFFF))
         value >>= 32
@@ -123,8 +126,6 @@ def _add_cpu(fs: FileSystem, at: SynthDir, cpu: int) -> None:
 
 
 def _node_meminfo(t: Task) -> bytes:
-    from vfs.proc.system import meminfo
-
     return b"".join(b"Node 0 " + line + b"\n" for line in meminfo(t).splitlines() if line.startswith((b"Mem", b"Act")))
 
 
