@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 from runsc_py.errors import Failure
 from runsc_py.sandbox.container import Container
@@ -29,8 +30,11 @@ def wait(container: Container) -> int:
         status = answer.get("status")
         if isinstance(status, int):
             return status
-    status = container.directory.exit_status()
-    if status is not None:
+    left = container.directory.exit_status()
+    if left is not None:
+        status, why = left
+        if why:
+            sys.stderr.write(f"runsc-py: wait: {why}\n")
         return status
     if container.status() == "stopped":
         return 9

@@ -93,15 +93,20 @@ class Control:
             self.config.window_changed()
 
     def leave_status(self, status: int) -> None:
-        if self.config.exit_fd >= 0:
-            try:
-                os.write(self.config.exit_fd, b"%d" % status)
-            except OSError:
-                pass
+        leave_status(self.config, status)
 
     def finish(self, status: int) -> None:
         for connection in self.waiting:
             connection.send({"status": status})
+
+
+def leave_status(config: BootConfig, status: int, why: str = "") -> None:
+    """In the file `exit`: the wait status, and below it what went wrong, if it was the sandbox that ended."""
+    if config.exit_fd >= 0:
+        try:
+            os.write(config.exit_fd, f"{status}\n{why[:4096]}".encode(errors="backslashreplace"))
+        except OSError:
+            pass
 
 
 OPERATIONS: dict[str, Callable[[Control, Answer, Connection], Answer | None]] = {}

@@ -108,11 +108,12 @@ class Directory:
             file.write(json.dumps(record))
         os.rename(fresh, f"{self.path}/state.json")
 
-    def exit_status(self) -> int | None:
-        """Wait status that the Sentry left behind."""
+    def exit_status(self) -> tuple[int, str] | None:
+        """Wait status that the Sentry left behind, and why, if it was the sandbox that failed."""
         try:
-            with open(f"{self.path}/exit") as file:
-                return int(file.read(16))
+            with open(f"{self.path}/exit", encoding="utf-8", errors="replace") as file:
+                number, _, why = file.read(8192).partition("\n")
+            return int(number), why
         except (OSError, ValueError):
             return None
 

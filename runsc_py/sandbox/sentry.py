@@ -38,7 +38,7 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     import _socket  # noqa: F401
 
     from .confine import confine
-    from .control import Control
+    from .control import Control, leave_status
     from .links import CreatorLink, StubLink
 
     creator = CreatorLink(config.creator_fd)
@@ -60,7 +60,9 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
         control.finish(status)
         os._exit(0)
     except BaseException as err:
-        creator.failed(*explain(err))
+        text, code = explain(err)
+        creator.failed(text, code)
+        leave_status(config, signal.SIGKILL, text)
     os._exit(1)
 
 
@@ -164,4 +166,4 @@ def explain(err: BaseException) -> tuple[str, int]:
         code = frame.tb_frame.f_code
         places.append(f"{code.co_filename.rpartition('/')[2]}:{frame.tb_lineno} {code.co_name}")
         frame = frame.tb_next
-    return f"sandbox failed to start: {type(err).__name__}: {err} (at {' < '.join(reversed(places[-6:]))})", 1
+    return f"sandbox failed: {type(err).__name__}: {err} (at {' < '.join(reversed(places[-6:]))})", 1

@@ -94,5 +94,9 @@ def test_a_number_used_again_is_not_killed() -> None:
 def test_exit_status(tmp_path: Path) -> None:
     directory = Directory.create(str(tmp_path), "c")
     assert directory.exit_status() is None
-    (tmp_path / "c" / "exit").write_text("256")
-    assert directory.exit_status() == 256
+    (tmp_path / "c" / "exit").write_text("256\n")
+    assert directory.exit_status() == (256, "")
+    (tmp_path / "c" / "exit").write_text("9\nodd: thing")
+    assert directory.exit_status() == (9, "odd: thing")
+    (tmp_path / "c" / "exit").write_text("what")
+    assert directory.exit_status() is None

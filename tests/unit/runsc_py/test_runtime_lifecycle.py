@@ -117,7 +117,7 @@ class Runtime:
 
 def reap() -> list[tuple[int, int]]:
     """Orphans come to us as to a container engine's monitor."""
-    found = []
+    found: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -223,10 +223,10 @@ def test_pid_1_is_immune_from_inside(runtime: Runtime) -> None:
 def test_kill(runtime: Runtime) -> None:
     runtime.bundle("sh", "-c", "trap 'echo got; exit 5' USR1; echo ready; while :; do sleep 0.1; done")
     reader, writer = os.pipe()
+    create = ("create", "--bundle", str(runtime.base / "bundle"), "--pid-file", str(runtime.base / "pid"), "c")
     subprocess.run(
-        runtime.command("create", "--bundle", str(runtime.base / "bundle"), "--pid-file", str(runtime.base / "pid"), "c"),
-        stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, check=True, timeout=60,
-    )  # fmt: skip
+        runtime.command(*create), stdin=subprocess.DEVNULL, stdout=writer, stderr=writer, check=True, timeout=60
+    )
     os.close(writer)
     pid = int((runtime.base / "pid").read_text())
     runtime("start", "c")
@@ -423,6 +423,56 @@ def test_console_socket(runtime: Runtime) -> None:
     os.close(master)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert text == b"line\r\ngot line\r\n"
+
+
+def test_hooks_run_with_the_state(runtime: Runtime) -> None:
+    def hook(name: str, status: int = 0) -> dict[str, Any]:
+        script = f"cat > {runtime.base}/{name}; echo >> {runtime.base}/order {name}; exit {status}"
+        return {"path": "/bin/sh", "args": ["sh", "-c", script]}
+
+    points = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+    runtime.bundle("sleep", "100", hooks={point: [hook(point)] for point in points})
+    pid = runtime.create()
+    runtime("start", "c")
+    runtime("kill", "c", "9")
+    os.waitpid(pid, 0)
+    runtime("delete", "c")
+    assert (runtime.base / "order").read_text().split() == list(points)
+    states = [json.loads((runtime.base / point).read_text()) for point in points]
+    assert [state["status"] for state in states] == ["creating", "creating", "creating", "running", "stopped"]
+    assert [state["pid"] for state in states] == [pid, pid, pid, pid, 0]
+
+
+def test_a_hook_that_fails_undoes_create(runtime: Runtime) -> None:
+    for failing, words in (({"path": "/bin/false"}, "exit status 1"), ({"path": "/no/hook"}, "No such file")):
+        runtime.bundle("sleep", "100", hooks={"createRuntime": [failing]})
+        done = runtime("create", "--bundle", str(runtime.base / "bundle"), "c")
+        assert done.returncode == 1 and words in done.stderr
+        nothing_left(runtime)
+
+
+def test_preserved_descriptors(runtime: Runtime) -> None:
+    runtime.bundle("sh", "-c", "cat <&3; echo out >&4; ls /proc/self/fd >&4")
+    with open(runtime.base / "in", "w+") as given, open(runtime.base / "got", "w") as got:
+        given.write("in\n")
+        given.flush()
+        os.lseek(given.fileno(), 0, os.SEEK_SET)
+        high = [os.dup2(os.dup(file.fileno()), number) for number, file in ((103, given), (104, got))]
+        move = "import os, sys; os.dup2(103, 3); os.dup2(104, 4); os.closerange(5, 200); os.execv(sys.argv[1], sys.argv[1:])"
+        command = runtime.command("run", "--bundle", str(runtime.base / "bundle"), "--preserve-fds", "2", "c")
+        done = subprocess.run(
+            [sys.executable, "-c", move, *command],
+            pass_fds=high,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", "")
+    assert (runtime.base / "got").read_text().startswith("out\n")
+    runtime.bundle("true")
+    done2 = runtime("run", "--bundle", str(runtime.base / "bundle"), "--preserve-fds", "2", "c")
+    assert done2.returncode == 1 and "descriptor 3 is not open" in done2.stderr
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_wait_is_answered_at_the_end(kernel: Kernel, served: tuple[Control, str]
     control.leave_status(256)
     control.finish(256)
     caller.join()
-    assert answers == [{"status": 256}] and (tmp_path / "exit").read_text() == "256"
+    assert answers == [{"status": 256}] and (tmp_path / "exit").read_text() == "256\n"
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_stub_link(kernel: Kernel, served: tuple[Control, str], tmp_path: Path) 
     ours.close()
     with pytest.raises(Ended):
         kernel.turn()
-    assert (tmp_path / "exit").read_text() == "9", "whoever kills the stub has killed the container"
+    assert (tmp_path / "exit").read_text() == "9\n", "whoever kills the stub has killed the container"
