@@ -176,6 +176,14 @@ def _owner(t: Task, file: File, cmd: int, arg: int) -> int:
     return 0
 
 
+def socket_owner(t: Task, file: File, cmd: int, arg: int) -> int:
+    """FIOSETOWN and FIOGETOWN, which pass the number in memory (socket(7), "Ioctls")."""
+    if cmd == F_SETOWN:
+        return _owner(t, file, cmd, t.mem.u32(arg))
+    t.mem.put_i32(arg, _owner(t, file, cmd, 0))
+    return 0
+
+
 def _exists(t: Task, kind: int, who: int) -> bool:
     if who < 0:
         return False

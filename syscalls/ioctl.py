@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EBADF, ENOTTY
 from sentry.abi.flags import (
+    F_GETOWN,
+    F_SETOWN,
     FIGETBSZ,
     FIOASYNC,
     FIOCLEX,
+    FIOGETOWN,
     FIONBIO,
     FIONCLEX,
     FIONREAD,
     FIOQSIZE,
+    FIOSETOWN,
     O_ASYNC,
     O_NONBLOCK,
     O_PATH,
@@ -20,14 +24,20 @@ from sentry.abi.flags import (
     S_IFLNK,
     S_IFMT,
     S_IFREG,
+    SIOCGPGRP,
+    SIOCSPGRP,
 )
+from sentry.socket.base import Socket
 from syscalls.args import FdNum, Ioctl, ULong
+from syscalls.fcntl import socket_owner
 from syscalls.registry import syscall
 from vfs.anon.async_io import set_async
 from vfs.core.file import File
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+
+OWNER = {FIOSETOWN: F_SETOWN, SIOCSPGRP: F_SETOWN, FIOGETOWN: F_GETOWN, SIOCGPGRP: F_GETOWN}
 
 
 @syscall("ioctl", FdNum, Ioctl, ULong, support="partial", note="what each kind of file knows is listed with it")
@@ -57,6 +67,8 @@ def sys_ioctl(t: Task, fd: int, request: int, arg: int) -> int:
             set_async(t.kernel, file, bool(on))
             file.flags ^= O_ASYNC
         return 0
+    if request in OWNER and isinstance(file, Socket):
+        return socket_owner(t, file, OWNER[request], arg)
     if request in (FIONREAD, FIOQSIZE, FIGETBSZ):
         return _size(t, file, request, arg)
     return file.ioctl(t, request, arg)

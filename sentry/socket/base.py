@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import BY_CODE, EOPNOTSUPP, Errno
+from sentry.abi.errno import BY_CODE, ENOPROTOOPT, EOPNOTSUPP, Errno
 from sentry.abi.flags import O_NONBLOCK, O_RDWR, S_IFSOCK
 from sentry.socket.options import SocketOptions
 from sentry.socket.rights import drop
@@ -153,9 +153,12 @@ class Socket(File):
         came with them are the caller's from then on."""
         raise EOPNOTSUPP
 
-    def waits_for_more(self) -> bool:
-        """Whether MSG_WAITALL may go on waiting: neither end of file nor a pending error."""
-        return not self.error and not self.shut & SHUT_READ
+    def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
+        raise ENOPROTOOPT
+
+    def get_option(self, t: Task, level: int, name: int) -> bytes:
+        """The whole value, which the caller cuts."""
+        raise ENOPROTOOPT
 
     # read(2) and write(2) -----------------------------------------------------------------------------------------
     def peek(self, size: int) -> bytes:
