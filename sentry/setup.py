@@ -17,11 +17,14 @@ from sentry.platform import launch
 from syscalls.strace import tracer
 from syscalls.table import table
 from vfs.anon.host_file import stdio
+from vfs.core import setup
 from vfs.core.access import X, check
 from vfs.core.fd_table import FdTable
-from vfs.core.mount import Mount, MountNamespace
 from vfs.core.walk import Path, walk
-from vfs.fs.hostfs import HostFs
+from vfs.fs.boot import build_mounts
+from vfs.proc import root as proc
+from vfs.sys import cgroup
+from vfs.sys import root as sysfs
 from vfs.tty import devices
 from vfs.tty.console import Console
 from vfs.tty.file import open_tty
@@ -109,10 +112,19 @@ def _write_line(fd: int, text: str) -> None:
 
 
 def _mounts(kernel: Kernel, config: BootConfig) -> Path:
-    fs = HostFs(config.root_fd)
-    mount = Mount(fs, fs.root)
-    kernel.mounts = MountNamespace(mount)
-    return Path(mount, fs.root)
+    for name, maker in (
+        ("proc", proc.make),
+        ("sysfs", sysfs.make),
+        ("cgroup", cgroup.make),
+        ("cgroup2", cgroup.make),
+        ("devpts", devices.make_devpts),
+    ):
+        setup.register(name, maker)
+    devices.register()
+    try:
+        return build_mounts(kernel, config)
+    except Errno as err:
+        raise BootError(f"mounts: {os.strerror(err.code)}")
 
 
 def _credentials(config: BootConfig) -> Credentials:
