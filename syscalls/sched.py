@@ -77,10 +77,10 @@ def sys_sched_setaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
     mask = int.from_bytes(t.mem.read(mask_addr, min(size, MAX_MASK)), "little")
     target = _target(t, pid)
     _permit(t, target)
-    cpus = [cpu for cpu in range(CPUS) if mask >> cpu & 1]
+    cpus = frozenset(cpu for cpu in t.kernel.cpus if mask >> cpu & 1)
     if not cpus:
         raise EINVAL
-    _host(lambda: os.sched_setaffinity(target.host_tid, cpus))
+    target.affinity = cpus  # the host's own mask is the Sentry's means (platform/placement.py)
     return 0
 
 
@@ -89,7 +89,7 @@ def sys_sched_getaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
     if size * 8 < CPUS or size & 7:
         raise EINVAL
     target = _target(t, pid)
-    mask = sum(1 << cpu for cpu in _host(lambda: os.sched_getaffinity(target.host_tid)))
+    mask = sum(1 << cpu for cpu in target.affinity or t.kernel.cpus)
     count = min(size, MASK_SIZE)
     t.mem.write(mask_addr, mask.to_bytes(MASK_SIZE, "little")[:count])
     return count

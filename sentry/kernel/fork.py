@@ -82,6 +82,7 @@ def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
             t.vforking = True
     child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
     child.personality = t.personality
+    child.affinity = t.affinity
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child
     kernel.tasks[host_tid] = child

@@ -67,6 +67,9 @@ class Kernel:
         self.group_death_hooks: list[Callable[[ThreadGroup], None]] = []
         self.log_fd = 2
         self.debugging = False
+        self.calls = 0  # taken in so far
+        self.placement: Any = None
+        self.cpus = frozenset(os.sched_getaffinity(0))  # that guests may use and see
         self.failures = 0  # exceptions in handlers: each is a bug
 
     now_ns = staticmethod(time.monotonic_ns)

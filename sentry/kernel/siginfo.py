@@ -11,6 +11,11 @@ _KILL = struct.Struct("<iI")
 _TIMER = struct.Struct("<iiQ")
 
 
+def code_of(info: bytes) -> int:
+    """si_code."""
+    return int(_HEAD.unpack_from(info)[2])
+
+
 def plain_info(signo: int, code: int) -> bytes:
     """Sent by the kernel: no sender."""
     return (_HEAD.pack(signo, 0, code, 0)).ljust(128, b"\0")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.parking import unpark
-from sentry.kernel.siginfo import SI_KERNEL, plain_info
+from sentry.kernel.siginfo import SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER, code_of, kill_info, plain_info
 from sentry.kernel.stops import ERESTARTSYS, ORIG_RAX, RAX, RIP, WORD, delivery_signal, is_group_stop
 from sentry.wait import RESTARTSYS
 
@@ -70,10 +70,13 @@ class Signals:
 
     def sigpipe(self, t: Task) -> None:
         """The caller wrote to a pipe or socket without a reader: the signal first, then the handler's EPIPE."""
+        if t.group.sighand.get(SIGPIPE).flags & SA_SIGINFO and t.group.sighand.get(SIGPIPE).caught:
+            if self.send_exact(t, SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)):
+                return
         self._plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
 
     def _plain(self, host_pid: int, host_tid: int, signo: int, info: bytes | None) -> None:
-        if info is not None and info[11] & 0x80:  # si_code < 0: the host lets us queue it as it stands
+        if info is not None and code_of(info) < 0 and code_of(info) != SI_TKILL:  # these the host lets us queue
             ffi.memmove(self._info, info, 128)
             if not lib.eng_queue_signal(host_pid, host_tid, signo, self._info):
                 return
@@ -118,7 +121,7 @@ class Signals:
         blocked = self._blocked_at_stop(t)
         for signo, info in queued:
             self._plain(t.group.host_pid, t.host_tid, signo, info)
-            if info is not None and not info[11] & 0x80 and not blocked >> (signo - 1) & 1:
+            if info is not None and code_of(info) != SI_TIMER and not blocked >> (signo - 1) & 1:
                 expected[signo] = info
         stops = self.kernel.stops
         if not expected or is_group_stop(status):
@@ -210,7 +213,7 @@ class Signals:
         if t.on_stop is not None and t.traced:
             self._interrupt(parked, False)
             return
-        state = self._state(t)
+        state = self.state(t)
         if state == b"D":
             if parked.park.sigmask is None or self._due_under(t, parked.park.sigmask):
                 self._interrupt(parked, False)
@@ -245,7 +248,7 @@ class Signals:
         masks = self.masks(t)
         return masks is None or bool((masks[0] | masks[1]) & ~masks[2] & masks[3])
 
-    def _state(self, t: Task) -> bytes:
+    def state(self, t: Task) -> bytes:
         """The state letter (proc_pid_stat(5)) of a host thread; its file is kept open."""
         try:
             if t.stat_fd < 0:

@@ -17,6 +17,7 @@ from sentry.engine._engine import ffi, lib
 from sentry.kernel.exec import loader_call
 from sentry.kernel.parking import park
 from sentry.platform.native import LOADER_MAGIC
+from sentry.platform.placement import Placement
 from sentry.verdict import CONTINUE
 from sentry.wait import Park
 
@@ -130,6 +131,7 @@ class NotifyPlatform:
         view = ffi.buffer(buffer)
         table, tasks, trace = self.table, kernel.tasks, self.trace
         size = len(table)
+        placement = kernel.placement = Placement(kernel)
         reply = value = error = flags = 0
         while not kernel.stopping:
             bits = reply_wait(listener, reply, value, error, flags, epfd, sigfd, kernel.idle_ns(), buffer)
@@ -142,6 +144,9 @@ class NotifyPlatform:
                 if t is None:
                     self._unknown(kernel, request, host_tid, nr)
                     continue
+                kernel.calls += 1
+                if not placement.ticking:
+                    placement.start_ticking()
                 t.request_id = request
                 t.continued_nr = 0
                 t.ended = False
