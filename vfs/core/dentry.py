@@ -61,6 +61,17 @@ class Dentry:
             self.cache()
 
 
+def forget(root: Dentry) -> None:
+    """A tree of names is not used any more (unmounted): drop all that is cached below `root`."""
+    todo = list(root.children.values())
+    root.children.clear()
+    while todo:
+        dentry = todo.pop()
+        _cached.pop(dentry, None)
+        todo += dentry.children.values()
+        dentry.children.clear()
+
+
 def prune(count: int) -> int:
     """Drop up to `count` of the oldest dentries that only the cache refers to; returns how many went."""
     dropped = 0

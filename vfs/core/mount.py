@@ -111,6 +111,17 @@ class MountNamespace:
         del parent.children[point]
         point.mounts -= 1
 
+    def pivot(self, new: Mount, put_old: Path) -> None:
+        """pivot_root(2): `new` becomes the root, and the old one sits on `put_old` below it."""
+        old = self.root
+        assert new.parent is not None and new.point is not None
+        del new.parent.children[new.point]
+        new.point.mounts -= 1
+        new.parent = new.point = None
+        self.root = new
+        self.attach(old, put_old)
+        self.count -= 1
+
     def bind(self, source: Path, at: Path, recursive: bool, flags: int | None = None) -> Mount:
         """MS_BIND: show the tree below `source` at `at`; with `recursive` the mounts in it as well."""
         new = Mount(source.mount.fs, source.dentry, source.mount.flags if flags is None else flags, source.mount.source)
