@@ -249,7 +249,7 @@ class UnixSocket(Socket):
         if peer is not None:
             if self.connected_kind:
                 peer.shut = SHUT_BOTH
-                if self.inbox or reset:
+                if reset or any(message.data for message in self.inbox):
                     peer.error = ECONNRESET.code
             peer.queue.notify(EVERYTHING)
             peer.unblock()

@@ -86,11 +86,11 @@ class UnixSeqpacket(MessageQueue, UnixConnection):
         self.raise_error()
         if message.flags & MSG_OOB:
             raise EOPNOTSUPP
-        if self.shut & SHUT_WRITE:
-            raise QuietPipeError
         peer = self.peer
         if self.state != CONNECTED or peer is None:
             raise ENOTCONN
+        if self.shut & SHUT_WRITE:
+            raise QuietPipeError
         return self.put(message, peer, t)  # a destination is ignored
 
     def receive(self, size: int, flags: int) -> Incoming:
@@ -133,12 +133,15 @@ class UnixDatagram(MessageQueue):
     def send(self, message: Outgoing, t: Task | None) -> int:
         if message.flags & MSG_OOB:
             raise EOPNOTSUPP
+        if len(message.data) > self.options.send_buffer - 32:
+            raise EMSGSIZE
+        if self.shut & SHUT_WRITE:
+            raise QuietPipeError
         if message.address is not None and t is not None:
             to = find(t, name_of(message.address), self.kind)
         else:
             peer = self.peer
             if peer is None:
-                self.raise_error()
                 raise ENOTCONN
             if peer.dead:
                 self.peer = None
@@ -150,8 +153,6 @@ class UnixDatagram(MessageQueue):
             self.autobind(t)
         if to.peer is not None and to.peer is not self:
             raise EPERM
-        if len(message.data) > self.options.send_buffer - 32:
-            raise EMSGSIZE
         if self._is_full(to):
             to.block(self)
             raise WouldBlock
