@@ -33,7 +33,7 @@ class BootMount:
     destination  absolute, in the container
     kind         one of KINDS; the tmpfs that OCI asks for at /dev comes as "devtmpfs"
     source_fd    for "bind": O_PATH descriptor of a detached clone of the source (a directory or a file), else -1
-    source       what /proc/mounts shows
+    source       what /proc/mounts shows; b"none" leaves it to the file system (never a path of the host)
     flags        MS_* of mount(2) without MS_BIND and MS_REC
     data         the file system's own options, as in mount(8): b"mode=755,size=65536k"
     copy_up      tmpfs starts with what the directory below it holds (podman's tmpcopyup)

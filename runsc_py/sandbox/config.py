@@ -70,7 +70,7 @@ def _mounts(host: Host, wanted: list[Mount], config: BootConfig) -> list[BootMou
         boot = BootMount(
             os.fsencode(mount.destination),
             mount.kind,
-            source=os.fsencode(mount.source),
+            source=b"none" if mount.kind == "bind" else os.fsencode(mount.source),  # the guest sees no path of the host
             flags=mount.flags,
             data=os.fsencode(",".join(mount.data)),
             copy_up=mount.copy_up,
