@@ -31,6 +31,7 @@ class Column:
     """One way to run things; `run` gives the command's output or raises Unmeasured."""
 
     name = ""
+    errors = ""      # the last line that the last run wrote to standard error
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -60,9 +61,9 @@ class Column:
             self.tidy()
             process.communicate()
             raise Unmeasured(f"no end after {timeout_s:.0f} s")
+        self.errors = (err.strip().splitlines() or ["no message"])[-1][-120:]
         if process.returncode != 0:
-            last = (err.strip().splitlines() or ["no message"])[-1]
-            raise Unmeasured(f"status {process.returncode}: {last[-120:]}")
+            raise Unmeasured(f"status {process.returncode}: {self.errors}")
         return out
 
     def environment(self, root: Path) -> dict[str, str]:

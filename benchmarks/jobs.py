@@ -40,7 +40,7 @@ def measure(columns: Sequence[Column], root: Path, rounds: int, note: Callable[[
                 try:
                     answer = json.loads(column.run(root, args, timeout_s=120))
                     if answer["status"] != 0:
-                        raise Unmeasured(f"the job ended with status {answer['status']}")
+                        raise Unmeasured(f"the job's status is {answer['status']}: {column.errors}")
                     cell.samples.append(median(answer["ms"]))
                 except Unmeasured as error:
                     cell.reason = str(error)
