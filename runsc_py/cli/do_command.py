@@ -38,6 +38,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     _sweep(settings.root)
     container_id = f"{PREFIX}{os.getpid()}"
     spec = _spec(options)
+    spec.namespaces = {} if settings.network == "host" else {"network": ""}
     tty_fd = -1
     if os.isatty(0):
         from runsc_py.host.tty import own_description
@@ -75,7 +76,6 @@ def _spec(options: Options) -> Spec:
     process.rlimits = _own_limits()
     spec = Spec(process, root)
     spec.hostname = options.text("hostname", "sandbox")
-    spec.namespaces = {"network": ""}
     spec.mounts = defaults()
     return spec
 

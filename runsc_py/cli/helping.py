@@ -19,11 +19,10 @@ global options (those of runc and runsc; --NAME VALUE or --NAME=VALUE):
   --log FILE            errors go there too; --log-format=text|json
   --debug               debug messages; --debug-log=FILE (or DIR/), else to stderr
   --strace              one line for each system call, in the debug log
-  --platform NAME       notify (default) or ptrace
+  --platform NAME       notify (default)
   --network NAME        sandbox (default), host or none
   --overlay2 root:memory  the root file system is not written, changes stay in memory
   --ignore-cgroups      make and join no cgroup
-  --oci-seccomp         apply config.json's seccomp profile to the guest's calls
   --version
 
 a first try:  runsc-py do -- /bin/echo hi"""
