@@ -78,7 +78,8 @@ def enter(host: Host, config: BootConfig, around: Surroundings) -> tuple[int, in
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     host.unshare(f.CLONE_NEWNS | f.CLONE_NEWIPC | f.CLONE_NEWUTS)
     host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")
-    backing = host.new_mount(b"tmpfs", ((b"mode", b"0700"),), RESTRICTED)
+    # not noexec: programs and libraries in the guest's memory file systems are mapped from here
+    backing = host.new_mount(b"tmpfs", ((b"mode", b"0700"),), f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV)
     _empty_root(host, os.fsencode(around.mount_point))
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for number in (0, 1, 2):
