@@ -122,5 +122,3 @@ def _open_fifo(t: Task, place: tree.Path, flags: int, cloexec: bool) -> int:
 
 def _fifo_opened(t: Task, opening: FifoOpening, cloexec: bool) -> int:
     return t.fds.install(opening(), cloexec)
-
-

@@ -202,7 +202,7 @@ def sys_chdir(t: Task, path: bytes) -> int:
 
 @syscall("fchdir", FdAny)
 def sys_fchdir(t: Task, file: File) -> int:
-    if not isinstance(file.opened, tree.Path):
+    if file.opened is None:
         raise ENOTDIR
     t.fs.cwd = _enter(t, file.opened)
     return 0

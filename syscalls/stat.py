@@ -106,7 +106,7 @@ def sys_statx(t: Task, dirfd: int, path: bytes | None, flags: int, mask: int, ad
     else:
         st = _itself(t, dirfd, path, flags)
         opened = t.fs.cwd if dirfd == AT_FDCWD else t.fds.any(dirfd).opened
-        place = opened  # type: ignore[assignment]
+        place = opened
     got, mount_id, attributes = STATX_BASIC_STATS, 0, 0
     if place is not None:
         got |= STATX_MNT_ID

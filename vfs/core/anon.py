@@ -47,7 +47,7 @@ _mount = Mount(_fs, _top)
 def path_of(file: File) -> Path:
     """Where `file` was opened, or a place made up for it."""
     opened = file.opened
-    if isinstance(opened, Path):
+    if opened is not None:
         return opened
     dentry = Dentry(None, file.name(), AnonInode(_fs, file))
     return Path(_mount, dentry)

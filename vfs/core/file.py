@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentry.abi.errno import EINVAL, ENODEV, ENOTDIR, ENOTTY, ENXIO, ESPIPE
@@ -10,10 +10,14 @@ from sentry.wait import IN, OUT, RDNORM, WRNORM, WaitQueue
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.dentry import Path
     from vfs.core.fd_table import FdTable
 
 O_ACCMODE, O_WRONLY, O_RDWR = 0o3, 0o1, 0o2
 O_APPEND, O_NONBLOCK, O_PATH = 0o2000, 0o4000, 0o10000000
+
+
+watched_closing: list[Callable[[File], None]] = []  # who is told of the last close of a file with a path (inotify)
 
 
 class Stat(NamedTuple):
@@ -59,7 +63,7 @@ class File:
         self.pos = 0  # offset in bytes; directories keep their cookie here
         self.refs = 0  # fd table slots and in-flight SCM_RIGHTS messages
         self.queue = WaitQueue()
-        self.opened: object = None  # vfs.core.walk.Path by which it was opened, or None (pipes, sockets)
+        self.opened: Path | None = None  # by which it was opened, or None (pipes, sockets)
 
     @property
     def nonblock(self) -> bool:
@@ -134,7 +138,10 @@ class File:
 
     # life ---------------------------------------------------------------------------------------------------------
     def flush(self, table: FdTable) -> None:
-        """One descriptor of `table` was closed (POSIX record locks go here; see fcntl(2))."""
+        """One descriptor of `table` was closed: its record locks on the inode go, whichever descriptor set them."""
+        opened = self.opened
+        if opened is not None and opened.dentry.inode.locks is not None:
+            opened.dentry.inode.locks.release(table)
 
     def release(self) -> None:
         """The last reference is gone."""
@@ -146,4 +153,11 @@ class File:
     def unref(self) -> None:
         self.refs -= 1
         if self.refs == 0:
+            opened = self.opened
+            if opened is not None:
+                inode = opened.dentry.inode
+                if inode.locks is not None:
+                    inode.locks.release(self)
+                for tell in watched_closing:
+                    tell(self)
             self.release()

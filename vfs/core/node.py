@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.dentry import Path
     from vfs.core.file import File
+    from vfs.core.locks import LockTable
 
 _minors = count(64)  # anonymous device numbers (major 0), as for every file system without a block device
 
@@ -80,7 +81,7 @@ class Inode:
         self.rdev = rdev
         self.size = 0
         self.atime_ns = self.mtime_ns = self.ctime_ns = time_ns()
-        self.locks: object = None
+        self.locks: LockTable | None = None
         self.pipe: object = None
         self.bound: object = None
         self.watches: object = None

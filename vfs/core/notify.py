@@ -20,8 +20,8 @@ from sentry.abi.const.events import (
     IN_MOVED_TO,
     IN_OPEN,
 )
-from vfs.core.dentry import Dentry, Path
-from vfs.core.file import File
+from vfs.core.dentry import Dentry
+from vfs.core.file import File, watched_closing
 from vfs.core.node import Inode
 
 active = 0  # marks in existence
@@ -42,6 +42,7 @@ def add(inode: Inode, mark: Mark) -> None:
         inode.watches = []
     inode.watches.append(mark)
     active += 1
+    watched_closing[:] = [closed]
 
 
 def remove(inode: Inode, mark: Mark) -> None:
@@ -50,6 +51,8 @@ def remove(inode: Inode, mark: Mark) -> None:
     if isinstance(marks, list) and mark in marks:
         marks.remove(mark)
         active -= 1
+        if not active:
+            watched_closing.clear()
         if not marks:
             inode.watches = None
 
@@ -77,7 +80,7 @@ def touched(dentry: Dentry, bits: int) -> None:
 
 
 def touched_file(file: File, bits: int) -> None:
-    if active and isinstance(file.opened, Path):
+    if active and file.opened is not None:
         touched(file.opened.dentry, bits)
 
 

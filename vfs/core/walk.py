@@ -110,7 +110,7 @@ def _start(t: Task, dirfd: int, path: bytes) -> Path:
     if dirfd == AT_FDCWD:
         return t.fs.cwd
     opened = t.fds.any(dirfd).opened
-    if not isinstance(opened, Path):
+    if opened is None:
         raise ENOTDIR
     return opened
 

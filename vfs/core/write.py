@@ -8,7 +8,6 @@ from sentry.abi.const.files import S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP
 from sentry.abi.const.rights import CAP_FSETID
 from sentry.abi.const.signals import SIGXFSZ
 from sentry.abi.errno import EFBIG
-from vfs.core.dentry import Path
 from vfs.core.file import O_APPEND, File
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def before_write(t: Task, file: File, size: int, offset: int = -1) -> int:
     """How much of `size` may be written at `offset` (-1: the file's position). Clears set-id bits of a file that
     someone without CAP_FSETID writes; EFBIG and SIGXFSZ beyond the caller's file size limit."""
     opened = file.opened
-    if not isinstance(opened, Path):
+    if opened is None:
         return size
     inode = opened.dentry.inode
     mode = inode.mode

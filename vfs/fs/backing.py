@@ -11,7 +11,7 @@ from os import O_CREAT, O_EXCL, O_RDONLY, O_RDWR
 from time import monotonic_ns
 
 from sentry.abi.const.files import SEEK_DATA, SEEK_HOLE
-from sentry.abi.errno import EFBIG, ENOSPC, ENXIO
+from sentry.abi.errno import EFBIG, ENOSPC, ENXIO, Errno
 from vfs.fs import host_calls as host
 
 SMALL = 16 * 1024  # files up to this size stay bytes until they are mapped
@@ -113,7 +113,10 @@ class Blob:
     def __del__(self) -> None:
         self.space.used -= self.charged
         if self.number and self.backing.dir_fd >= 0:
-            self.backing.remove(self.number)
+            try:
+                self.backing.remove(self.number)
+            except Errno:
+                pass  # the store itself is gone
 
     def spill(self) -> int:
         """Move to the host's tmpfs; the file's number there."""
