@@ -14,7 +14,7 @@ typedef unsigned int u32;
 typedef int s32;
 typedef unsigned char u8;
 
-/* The filter lets the loader's mmap and close through by this mark above the 32 bits that the kernel reads as the number:
+/* The filter lets the loader's mmap, close and PR_SET_DUMPABLE through by this mark above the 32 bits that the kernel reads as the number:
    no compiled program passes it, so the same numbers stay free for the guest. */
 #define LOADER_FDS (1UL << 32)
 
@@ -160,7 +160,7 @@ __attribute__((used)) struct start loader_main(u64 *sp)
     }
     if (length < (s64)sizeof *plan || plan->magic != PLAN_MAGIC || plan->version != PLAN_VERSION || (plan->flags & FLAG_FAULT))
         fail();
-    call3(NR_prctl, PR_SET_DUMPABLE, 0, 0);
+    call3(NR_prctl, PR_SET_DUMPABLE, 0, LOADER_FDS);
     call3(NR_prctl, PR_SET_NAME, (u64)plan->comm, 0);
 
     u64 base[BASES] = { 0 };

@@ -288,7 +288,7 @@ def _commit(t: Task, exec_: Exec) -> None:
     end_vfork(group)
     if group.timers is not None:
         group.timers.exec()
-    t.continued_nr = 0
+    t.continued_nr = -1
     t.saved_deadline = None
     t.mem = UserMemory(t.host_tid)
 

@@ -25,7 +25,7 @@ CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT = 0x1000, 0x2000, 0x4000, 0
 CLONE_THREAD, CLONE_UNTRACED = 0x1_0000, 0x80_0000
 NAMESPACES = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 CLONE_INTO_CGROUP = 0x2_0000_0000
-SIGCHLD = 17
+CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
 
 
 def begin_clone(t: Task, flags: int) -> None:
@@ -39,14 +39,20 @@ def begin_clone(t: Task, flags: int) -> None:
     kernel = t.kernel
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
-    if not flags & CLONE_THREAD and len(kernel.groups) >= t.group.limits.nproc and t.creds.ruid != 0:
-        ruid = t.creds.ruid
-        if sum(1 for g in kernel.groups.values() if not g.dead and g.leader.creds.ruid == ruid) >= t.group.limits.nproc:
-            raise EAGAIN
+    if len(kernel.tasks) >= t.group.limits.nproc and _tasks_of(t) >= t.group.limits.nproc:
+        raise EAGAIN
     if not kernel.stops.seize(t):
         raise ESRCH
     t.clone_pending = flags
     t.on_stop = _cloner_stopped
+
+
+def _tasks_of(t: Task) -> int:
+    """RLIMIT_NPROC counts the threads of the real user id; it binds neither root nor CAP_SYS_RESOURCE or CAP_SYS_ADMIN."""
+    creds = t.creds
+    if creds.ruid == 0 or creds.has(CAP_SYS_RESOURCE) or creds.has(CAP_SYS_ADMIN):
+        return 0
+    return sum(1 for task in t.kernel.tasks.values() if task.creds.ruid == creds.ruid)
 
 
 def _cloner_stopped(t: Task, status: int) -> None:

@@ -144,7 +144,8 @@ class Signals:
     def rewind(self, t: Task) -> None:
         """A notified call that the Sentry never received was cancelled by the stop: let the guest make it again."""
         stops = self.kernel.stops
-        if t.ended or not stops.get_regs(t):
+        ended, t.ended = t.ended, False
+        if ended or not stops.get_regs(t):
             return
         regs = stops.regs
         nr = regs[ORIG_RAX]

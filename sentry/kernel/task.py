@@ -49,7 +49,7 @@ class Task:
         self.traced = False
         self.queued_exact: list[tuple[int, bytes | None]] = []  # signals to be queued at the next stop
         self.checked_epoch = 0
-        self.continued_nr = 0  # the call that the host runs for it, since its last notification
+        self.continued_nr = -1  # the call that the host runs for it, since its last notification
         self.ended = False  # its last call was ended by a signal on purpose: not to be rewound
         self.clone_pending: int | None = None  # flags of a clone under way
         self.vforking = False  # sleeps in vfork(2) until its child execs or exits

@@ -1,6 +1,6 @@
 """The guest's seccomp filter (seccomp(2)), compiled by libseccomp from the native list.
 
-Default: notify the Sentry. Foreign architectures (x32, i386 by int 0x80) kill the process. The compiled program is cached
+Default: notify the Sentry. Foreign architectures (x32, i386 by int 0x80) give ENOSYS. The compiled program is cached
 by the hash of its rules, since loading libseccomp costs more than starting a guest should.
 """
 
@@ -13,10 +13,13 @@ import tempfile
 from sentry.abi.nr.x86_64 import NR
 from sentry.platform.native import Native
 
+ENOSYS = 38
+FORMAT = 2  # of what `compile_filter` makes of the rules
+
 
 def filter_for(rules: list[Native], cache_dir: str) -> bytes:
     """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each."""
-    digest = hashlib.sha256(repr([(r.name, r.tests) for r in rules]).encode()).hexdigest()[:32]
+    digest = hashlib.sha256(repr([(r.name, r.tests) for r in rules] + [FORMAT]).encode()).hexdigest()[:32]
     path = os.path.join(cache_dir, f"guest-filter-{digest}.bpf")
     try:
         with open(path, "rb") as f:
@@ -38,7 +41,7 @@ def compile_filter(rules: list[Native]) -> bytes:
 
     operators = {"==": seccomp.EQ, "mask": seccomp.MASKED_EQ}
     program = seccomp.SyscallFilter(defaction=seccomp.NOTIFY)
-    program.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
+    program.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.ERRNO(ENOSYS))
     for rule in rules:
         tests = [seccomp.Arg(test[0], operators[test[1]], *test[2:]) for test in rule.tests]
         program.add_rule(seccomp.ALLOW, NR[rule.name], *tests)

@@ -62,7 +62,7 @@ def rules(program_fd: int, interp_fd: int) -> list[Native]:
         Native("close", ((0, "==", LOADER_FDS | program_fd),), "the loader closes the program"),
         Native("close", ((0, "==", LOADER_FDS | interp_fd),), "the loader closes the interpreter"),
         Native("prctl", ((0, "==", 35), (1, "==", 14)), "PR_SET_MM_MAP: where the caller's own brk, arguments and auxv lie"),
-        Native("prctl", ((0, "==", 4), (1, "==", 0)), "PR_SET_DUMPABLE 0: only ever less"),
+        Native("prctl", ((0, "==", 4), (1, "==", 0), (2, "==", LOADER_FDS)), "the loader: PR_SET_DUMPABLE 0, only ever less"),
         Native("rt_sigaction", ((1, "==", 0),), "a query of the caller's own dispositions"),
     ]
     for name in ("munmap", "mprotect", "mremap", "msync", "brk", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "mincore",

@@ -148,7 +148,7 @@ class NotifyPlatform:
                 if not placement.ticking:
                     placement.start_ticking()
                 t.request_id = request
-                t.continued_nr = 0
+                t.continued_nr = -1
                 t.ended = False
                 call = tuple(args)
                 if trace is not None:

@@ -1,7 +1,8 @@
 """Open files on their way through sockets (unix(7), SCM_RIGHTS): counting them, letting them go, breaking cycles.
 
 A file in a queue has a reference. A socket that is referred to by queues alone, all of which can only be reached
-through such sockets, is garbage that reference counts never free; `collect` finds it, as unix_gc does in Linux.
+through such sockets, is garbage that reference counts never free; `collect` finds it, as unix_gc does in Linux. It runs
+from the loop after a close that may have made some, and no more often than in proportion to what it has to look at.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sentry.kernel.kernel import Kernel
     from sentry.socket.unix import UnixSocket
     from vfs.core.file import File
+
+WORK_PER_CLOSE = 64  # sockets that one close may make `collect` look at
 
 in_flight: dict[int, int] = {}  # files in queues, by the uid that sent them
 sockets: dict[UnixSocket, int] = {}  # unix sockets among them, with the number of their references that are in queues
 _dropping: deque[File] = deque()
 _busy = False
+_closes = 0
+_scheduled = False
 
 
 def sent(files: Iterable[File], uid: int) -> None:
@@ -60,6 +66,22 @@ def drop(files: Iterable[File]) -> None:
             _dropping.popleft().unref()
     finally:
         _busy = False
+
+
+def closed(kernel: Kernel) -> None:
+    """A socket, or one of its descriptors, was closed while sockets are in flight."""
+    global _closes, _scheduled
+    _closes += 1
+    if not _scheduled and _closes * WORK_PER_CLOSE >= len(sockets):
+        _scheduled = True
+        kernel.defer(_collect_now)
+
+
+def _collect_now() -> None:
+    global _closes, _scheduled
+    _scheduled = False
+    _closes = 0
+    collect()
 
 
 def collect() -> int:

@@ -31,6 +31,7 @@ from sentry.wait import ERR, HUP, IN, OUT, RDHUP, RDNORM, WRBAND, WRNORM
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.fd_table import FdTable
     from vfs.core.file import File
     from vfs.core.node import Inode
 
@@ -256,7 +257,11 @@ class UnixSocket(Socket):
         self.purge()
         self.unblock()
 
+    def flush(self, table: FdTable) -> None:
+        if self in rights.sockets:
+            rights.closed(self.kernel)
+
     def release(self) -> None:
         self.close()
         if rights.sockets:
-            rights.collect()
+            rights.closed(self.kernel)
