@@ -1,0 +1,67 @@
+"""Everyday work on the host and in a sandbox: output and exit status must be the same (the jobs are in *.toml)."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+JOBS: dict[str, dict[str, Any]] = {
+    name: job for file in sorted(HERE.glob("*.toml")) for name, job in tomllib.loads(file.read_text()).items()}
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+BUSY = 'while :; do x=$(echo a | cat); : | :; done'
+
+
+def command(name: str, full: bool) -> list[str]:
+    """The job in an empty directory, with a bare environment; the script is an argument, so that no file is needed."""
+    job = JOBS[name]
+    size = job.get("full" if full else "quick", 0)
+    shell = shlex.quote(job.get("shell", "sh"))
+    where = f'd=$(mktemp -d) && cd "$d" && {{ {shell} -c "$0"; s=$?; cd /; rm -rf "$d"; exit $s; }}'
+    return ["/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C", "HOME=/nonexistent", f"N={size}", "/bin/sh", "-c", where,
+            job["script"]]
+
+
+def need(name: str) -> None:
+    missing = [tool for tool in JOBS[name].get("needs", ()) if not shutil.which(tool, path=PATH)]
+    if missing:
+        pytest.skip(f"not installed: {' '.join(missing)}")
+
+
+def same(host: Any, guest: Any) -> None:
+    assert not host.timed_out, "the host itself did not end"
+    assert not guest.timed_out, f"did not end; so far:\n{guest.output.decode(errors='replace')}"
+    assert guest.output.decode(errors="replace") == host.output.decode(errors="replace")
+    assert guest.status == host.status
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("name", JOBS)
+def test_job(name: str, place: str, runner: Any, full: bool) -> None:
+    need(name)
+    limit_s = JOBS[name].get("limit_s", 60)
+    expected = runner.run("host", command(name, full), limit_s)
+    same(expected, runner.run(place, command(name, full), limit_s))
+
+
+@pytest.mark.timeout(0)
+def test_pipelines_beside_a_busy_guest(place: str, runner: Any, full: bool) -> None:
+    """A second sandbox that never rests must not disturb the first."""
+    need("pipelines")
+    busy = subprocess.Popen(runner.command(place, ["/bin/dash", "-c", BUSY]), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        time.sleep(0.5)
+        result = runner.run(place, command("pipelines", full), 900)
+        assert busy.poll() is None, "the busy guest ended"
+    finally:
+        runner.end(busy)
+    size = JOBS["pipelines"]["full" if full else "quick"]
+    assert (result.status, result.output.decode()) == (0, f"{size} pipelines\n")
