@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sentry.platform.base import Platform
 
 EIO = 5
+LATE_CALLS = 64
 
 
 class Uts:
@@ -50,6 +51,8 @@ class Kernel:
         self.timers = Timers()
         self.ready: list[Parked] = []
         self.deferred: list[Callable[[], None]] = []
+        self.late: list[Callable[[], None]] = []  # work for when no call waits to be received
+        self._late_calls = 0
         self.signals = Signals(self)
         self.stops = Stops(self)
         self.temporary_mask = TemporaryMask(self)
@@ -109,8 +112,18 @@ class Kernel:
     def unwatch(self, host_fd: int) -> None:
         self.platform.unwatch(host_fd)
 
-    def turn(self) -> None:
-        """One round of the work that does not come from a call."""
+    def when_quiet(self, callback: Callable[[], None]) -> None:
+        """Run `callback` once no call waits to be received, or after a bounded number of calls."""
+        if not self.late:
+            self._late_calls = self.calls
+        self.late.append(callback)
+
+    def turn(self, quiet: bool) -> None:
+        """One round of the work that does not come from a call; `quiet`: no call was waiting."""
+        if self.late and (quiet or self.calls - self._late_calls > LATE_CALLS):
+            late, self.late = self.late, []
+            for callback in late:
+                callback()
         if self.deferred:
             work, self.deferred = self.deferred, []
             for callback in work:
@@ -121,7 +134,7 @@ class Kernel:
 
     def idle_ns(self) -> int:
         """How long the loop may sleep (-1: until something happens)."""
-        return 0 if self.ready or self.deferred else self.timers.timeout_ns()
+        return 0 if self.ready or self.deferred or self.late else self.timers.timeout_ns()
 
     # life ----------------------------------------------------------------------------------------
     def run(self) -> int:

@@ -71,7 +71,8 @@ class Signals:
     def sigpipe(self, t: Task) -> None:
         """The caller wrote to a pipe or socket without a reader: the signal first, then the handler's EPIPE."""
         if t.group.sighand.get(SIGPIPE).flags & SA_SIGINFO and t.group.sighand.get(SIGPIPE).caught:
-            if self.send_exact(t, SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)):
+            if t.on_stop is None and self.kernel.stops.interrupt(t, self.at_stop):  # its call is received: no need to wait
+                t.queued_exact.append((SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)))
                 return
         self._plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
 
@@ -103,15 +104,22 @@ class Signals:
             return True  # already pending: merged, as the host would
         if t.vforking or t.dead or len(t.queued_exact) > 256:
             return False
-        if t.on_stop is not None:  # on its way to a stop for another purpose
-            t.queued_exact.append((signo, info))
-            return True
-        if not self.kernel.stops.interrupt(t, self.at_stop):
-            return False
         t.queued_exact.append((signo, info))
-        if t.parked is not None:
-            self._interrupt(t.parked, True)
+        if t.on_stop is None and len(t.queued_exact) == 1:
+            # A stop cancels a call that waits to be received. So those are taken in first: otherwise a sibling that kills in a
+            # tight loop would cancel the same call again and again, and its victim would never get on.
+            self.kernel.when_quiet(lambda: self._stop_for_queued(t))
         return True
+
+    def _stop_for_queued(self, t: Task) -> None:
+        if t.on_stop is not None or not t.queued_exact or t.dead:
+            return
+        if t.vforking or not self.kernel.stops.interrupt(t, self.at_stop):
+            queued, t.queued_exact = t.queued_exact, []
+            for signo, info in queued:
+                self._plain(t.group.host_pid, t.host_tid, signo, info)
+        elif t.parked is not None:
+            self._interrupt(t.parked, True)
 
     def at_stop(self, t: Task, status: int) -> None:
         """`t` stands still: queue what it is to get, and fix the siginfo where it matters."""

@@ -185,7 +185,7 @@ class NotifyPlatform:
                 except Exception:
                     reply, value, error, flags = request, 0, kernel.handler_failed(t, nr), 0
                     t.request_id = 0
-            if bits & ~CALL or kernel.ready or kernel.deferred:
+            if bits & ~CALL or kernel.ready or kernel.deferred or kernel.late:
                 if reply:  # others may be woken below: the caller first
                     lib.eng_reply(listener, reply, value, error, flags)
                     reply = 0
@@ -195,7 +195,7 @@ class NotifyPlatform:
                     self._run_watches()
                 if bits & HANGUP:
                     self._hung_up(kernel)
-            kernel.turn()
+            kernel.turn(not bits & CALL)
         if reply:
             lib.eng_reply(listener, reply, value, error, flags)
 
