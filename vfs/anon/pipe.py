@@ -1,7 +1,8 @@
 """Pipes: a ring of bytes between open files (pipe(7), fcntl(2) F_SETPIPE_SZ). Named ones are in vfs/anon/fifo.py.
 
-Linux's ring is made of pages; ours is made of bytes, with the same borders: a pipe is writable while a page is free,
-and writers are woken only when that becomes true again.
+Linux's ring is made of pages; ours is made of bytes with the same borders: a page is free again when all of it was
+read (`offset` counts what was read of the first one), a pipe is writable while a page is free, and writers are woken
+when that becomes true again.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ class Pipe:
     """The ring, its ends counted; a FIFO keeps one between the first open and the last close."""
 
     __slots__ = (
-        "capacity", "data", "inode", "packets", "read_queue", "reader_opens", "readers", "write_queue", "writer_opens",
-        "writers",
+        "capacity", "data", "inode", "offset", "packets", "read_queue", "reader_opens", "readers", "write_queue",
+        "writer_opens", "writers",
     )  # fmt: skip
 
     def __init__(self, inode: AnonInode | None = None, queue: WaitQueue | None = None) -> None:
         self.data = bytearray()
         self.capacity = DEFAULT_CAPACITY
+        self.offset = 0
         self.readers = 0
         self.writers = 0
         self.reader_opens = 0  # how often each end was ever opened: fifo(7) waits for changes of these
@@ -56,7 +58,7 @@ class Pipe:
             raise EPERM
         if capacity > MAX_PRIVILEGED:
             raise ENOMEM
-        if capacity < len(self.data):
+        if capacity < len(self.data) + self.offset:
             raise EBUSY
         grown = capacity > self.capacity
         self.capacity = capacity
@@ -148,9 +150,10 @@ class PipeFile(File):
             return
         if pipe.packets:
             count = pipe._consume_packets(count)
-        free = pipe.capacity - len(data)
+        used = pipe.offset + len(data)
         del data[:count]
-        if free < PAGE and free + count >= PAGE:
+        pipe.offset = (pipe.offset + count) % PAGE if data else 0
+        if pipe.capacity - used < PAGE and pipe.capacity - pipe.offset - len(data) >= PAGE:
             pipe.write_queue.notify(WRITABLE)
 
     def write(self, data: bytes) -> int:
@@ -161,7 +164,7 @@ class PipeFile(File):
         if not pipe.readers:
             raise EPIPE
         ring = pipe.data
-        room = pipe.capacity - len(ring)
+        room = pipe.capacity - pipe.offset - len(ring)
         if size > room:
             if size <= PAGE or room <= 0:  # up to PIPE_BUF bytes go in one piece
                 raise WouldBlock
@@ -187,7 +190,7 @@ class PipeFile(File):
             if not pipe.writers and pipe.writer_opens != self.seen_writers:
                 events |= HUP
         if access != O_RDONLY:
-            if pipe.capacity - len(pipe.data) >= PAGE:
+            if pipe.capacity - pipe.offset - len(pipe.data) >= PAGE:
                 events |= WRITABLE
             if not pipe.readers:
                 events |= ERR
@@ -225,6 +228,7 @@ class PipeFile(File):
             pipe.write_queue.notify(WRITABLE | ERR)
             if not pipe.writers:
                 pipe.data.clear()
+                pipe.offset = 0
                 pipe.packets = None
 
 

@@ -47,7 +47,7 @@ class GuestSocket:
         return len(data)
 
     def got_address(self, size: int) -> str | bytes:
-        data = self.t.mem.read(ADDR, size)[2:]
+        data: bytes = self.t.mem.read(ADDR, size)[2:]
         return data if data[:1] == b"\0" else data.partition(b"\0")[0].decode()
 
     def bind(self, address: str | bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,6 +30,38 @@ def outcome(run: Any) -> Any:
         return run()
     except OSError as err:
         return f"errno {err.errno}"
+
+
+def _pair_step(sock: Any, what: str, arg: int, data: bytes) -> Any:
+    if what == "send":
+        return sock.send(data)
+    if what == "recv":
+        return sock.recv(arg)
+    if what == "peek":
+        return sock.recv(arg, socket.MSG_PEEK)
+    if what == "trunc":
+        return sock.recvmsg(arg)[2] & socket.MSG_TRUNC
+    if what == "shutdown":
+        return sock.shutdown(arg)
+    if what == "error":
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return sock.close() if what == "close" else (sock.getsockname(), sock.getpeername())
+
+
+def _connect_step(sock: Any, what: str, arg: int, name: str, ours: bool) -> Any:
+    if what in ("bind", "connect"):
+        return getattr(sock, what)(name)
+    if what in ("listen", "shutdown", "recvfrom"):
+        return getattr(sock, what)(arg)
+    if what == "accept":
+        return _accept(sock, ours)
+    if what == "send":
+        return sock.send(b"x" * arg)
+    if what == "sendto":
+        return sock.sendto(b"hello", name)
+    if what == "close":
+        return sock.close()
+    return plain(sock.getsockname()), outcome(lambda: plain(sock.getpeername()))
 
 
 PAIR_STEP = st.one_of(
@@ -62,17 +95,7 @@ def test_pairs(kind: str, steps: list[tuple[str, int, int]]) -> None:
             data = bytes([serial]) * arg
             results = []
             for sock in (mine[n], theirs[n]):
-                run: Any = {
-                    "send": lambda s=sock: s.send(data),
-                    "recv": lambda s=sock: s.recv(arg),
-                    "peek": lambda s=sock: s.recv(arg, socket.MSG_PEEK),
-                    "trunc": lambda s=sock: s.recvmsg(arg)[2] & socket.MSG_TRUNC,
-                    "shutdown": lambda s=sock: s.shutdown(arg),
-                    "close": lambda s=sock: s.close(),
-                    "error": lambda s=sock: s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR),
-                    "name": lambda s=sock: (s.getsockname(), s.getpeername()),
-                }[what]
-                results.append(outcome(run))
+                results.append(outcome(partial(_pair_step, sock, what, arg, data)))
             assert results[0] == results[1], (what, n, arg)
             if what == "close":
                 closed.add(n)
@@ -123,19 +146,7 @@ def test_names_and_connections(kind: str, steps: list[tuple[str, int, int]]) -> 
             results = []
             for socks, ours in ((mine, True), (theirs, False)):
                 sock = socks[n]
-                run: Any = {
-                    "bind": lambda s=sock: s.bind(names[arg]),
-                    "listen": lambda s=sock: s.listen(arg),
-                    "connect": lambda s=sock: s.connect(names[arg]),
-                    "accept": lambda s=sock, o=ours: _accept(s, o),
-                    "send": lambda s=sock: s.send(b"x" * arg),
-                    "sendto": lambda s=sock: s.sendto(b"hello", names[arg]),
-                    "recvfrom": lambda s=sock: s.recvfrom(arg),
-                    "shutdown": lambda s=sock: s.shutdown(arg),
-                    "close": lambda s=sock: s.close(),
-                    "names": lambda s=sock: (plain(s.getsockname()), outcome(lambda s=s: plain(s.getpeername()))),
-                }[what]
-                results.append(outcome(run))
+                results.append(outcome(partial(_connect_step, sock, what, arg, names[arg % 2], ours)))
             if what == "accept" and not isinstance(results[0], str) and not isinstance(results[1], str):
                 for socks, sock in ((mine, results[0]), (theirs, results[1])):
                     if arg in socks:
