@@ -133,11 +133,12 @@ def _chown(t: Task, place: tree.Path, uid: int, gid: int) -> int:
             raise EPERM
         if gid != KEEP and (creds.fsuid != inode.uid or (gid != inode.gid and not creds.in_group(gid))):
             raise EPERM
-    mode = inode.mode
+    mode = inode.mode if inode.is_dir else without_set_id(inode, creds)
+    if mode != inode.mode and not is_owner(inode, creds):
+        raise EPERM
     inode.chown(-1 if uid == KEEP else uid, -1 if gid == KEEP else gid)
-    if mode & (S_ISUID | S_ISGID) and not inode.is_dir:
-        # chown_common in Linux kills them for everybody, also when nothing changes.
-        inode.chmod(without_set_id(mode) & 0o7777)
+    if mode != inode.mode:
+        inode.chmod(mode & 0o7777)  # chown_common in Linux kills set-id bits for everybody, also when nothing changes
     notify.touched(place.dentry, IN_ATTRIB)
     return 0
 
@@ -262,7 +263,7 @@ def sys_ftruncate(t: Task, file: File, size: int) -> int:
 def _drop_set_id(t: Task, place: tree.Path) -> None:
     inode = place.dentry.inode
     if inode.mode & (S_ISUID | S_ISGID) and inode.is_reg and not t.creds.has(CAP_FSETID):
-        mode = without_set_id(inode.mode)
+        mode = without_set_id(inode, t.creds)
         if mode != inode.mode:
             inode.chmod(mode & 0o7777)
 

@@ -70,13 +70,11 @@ def sys_mknodat(t: Task, dirfd: int, path: bytes, mode: int, dev: int) -> int:
     mode = (kind or S_IFREG) | mode & 0o7777 & ~t.fs.umask
 
     def build(directory: Inode) -> Inode:
-        if slash:
-            raise ENOENT
         if kind == S_IFBLK or (kind == S_IFCHR and dev):
             t.creds.require(CAP_MKNOD)
         return directory.mknod(name, mode, dev, t.creds)
 
-    make(t, place, name, build)
+    make(t, place, name, build, slash)
     return 0
 
 
@@ -91,12 +89,7 @@ def sys_symlinkat(t: Task, target: bytes, dirfd: int, path: bytes) -> int:
         raise ENOENT
     place, name, slash = walk_parent(t, dirfd, path)
 
-    def build(directory: Inode) -> Inode:
-        if slash:
-            raise ENOENT
-        return directory.symlink(name, target, t.creds)
-
-    make(t, place, name, build)
+    make(t, place, name, lambda directory: directory.symlink(name, target, t.creds), slash)
     return 0
 
 

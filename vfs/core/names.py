@@ -51,8 +51,16 @@ def check_new(t: Task, place: Path, name: bytes) -> None:
     check_entry(place.mount, place.dentry.inode, t)
 
 
-def make(t: Task, place: Path, name: bytes, build: Callable[[Inode], Inode]) -> Path:
-    """The common part of mkdir, mknod, symlink and link: EEXIST wins over a lack of permission."""
+def make(
+    t: Task,
+    place: Path,
+    name: bytes,
+    build: Callable[[Inode], Inode],
+    slash: bool = False,
+    before: Callable[[], None] | None = None,
+) -> Path:
+    """The common part of mkdir, mknod, symlink and link. EEXIST wins over a slash behind what is no directory (ENOENT),
+    that over what `before` raises, and that over a lack of permission."""
     if name in (b"", b".", b".."):
         raise EEXIST
     try:
@@ -61,6 +69,10 @@ def make(t: Task, place: Path, name: bytes, build: Callable[[Inode], Inode]) -> 
         pass
     else:
         raise EEXIST
+    if slash:
+        raise ENOENT
+    if before is not None:
+        before()
     check_new(t, place, name)
     return Path(place.mount, enter(place.dentry, name, build(place.dentry.inode)))
 
@@ -124,11 +136,13 @@ def rmdir(t: Task, place: Path, name: bytes) -> None:
 def link(t: Task, source: Path, place: Path, name: bytes, slash: bool) -> None:
     inode = source.dentry.inode
 
-    def build(directory: Inode) -> Inode:
-        if slash:
-            raise ENOENT
+    def before() -> None:
         if source.mount is not place.mount:
             raise EXDEV
+        if not _may_link(t, inode):
+            raise EPERM
+
+    def build(directory: Inode) -> Inode:
         if inode.is_dir:
             raise EPERM
         if inode.nlink >= 65000:
@@ -138,9 +152,7 @@ def link(t: Task, source: Path, place: Path, name: bytes, slash: bool) -> None:
         directory.link(name, inode)
         return inode
 
-    if not _may_link(t, inode):
-        raise EPERM
-    make(t, place, name, build)
+    make(t, place, name, build, slash, before)
 
 
 def _may_link(t: Task, inode: Inode) -> bool:

@@ -11,7 +11,9 @@ from sentry.abi.errno import EFBIG
 from vfs.core.file import O_APPEND, File
 
 if TYPE_CHECKING:
+    from sentry.creds import Credentials
     from sentry.kernel.task import Task
+    from vfs.core.node import Inode
 
 INFINITY = (1 << 64) - 1
 
@@ -27,7 +29,7 @@ def before_write(t: Task, file: File, size: int, offset: int = -1) -> int:
     if mode & S_IFMT != S_IFREG:
         return size
     if mode & (S_ISUID | S_ISGID) and size and not t.creds.has(CAP_FSETID):
-        mode = without_set_id(mode)
+        mode = without_set_id(inode, t.creds)
         if mode != inode.mode:
             inode.chmod(mode & 0o7777)
     limit = t.group.limits.fsize
@@ -48,7 +50,10 @@ def check_size(t: Task, size: int) -> None:
         raise EFBIG
 
 
-def without_set_id(mode: int) -> int:
-    """Set-id bits go when contents or owner change; S_ISGID without S_IXGRP means something else and stays."""
-    mode &= ~S_ISUID
-    return mode & ~S_ISGID if mode & S_IXGRP else mode
+def without_set_id(inode: Inode, creds: Credentials) -> int:
+    """The mode after contents or owner changed: set-id bits go; S_ISGID without S_IXGRP stays for members of the
+    group (setattr_should_drop_sgid in Linux)."""
+    mode = inode.mode & ~S_ISUID
+    if mode & S_ISGID and (mode & S_IXGRP or not (creds.in_group(inode.gid) or creds.has(CAP_FSETID))):
+        mode &= ~S_ISGID
+    return mode

@@ -13,7 +13,9 @@ from zlib import crc32
 import pytest
 from vfs_guest import BASE, Guest
 
-from sentry.abi.const.files import AT_FDCWD
+from sentry.abi.const.files import AT_EACCESS, AT_FDCWD
+from sentry.abi.structs import UTIMES
+from sentry.creds import ROOT, Credentials
 from vfs.core.node import FileSystem
 from vfs.fs.backing import Backing
 from vfs.fs.hostfs import HostFs
@@ -45,6 +47,33 @@ class Native:
     def close(self) -> None:
         self.line.close()
         os.waitpid(self.child, 0)
+
+    def become(self, uid: int) -> int:
+        """root, or an ordinary user of two groups."""
+        os.seteuid(0)
+        os.setgroups([2000] if uid else [])
+        os.setegid(uid)
+        os.seteuid(uid)
+        return 0
+
+    def access(self, path: bytes, mode: int) -> int:
+        return 0 if os.access(self._p(path), mode, effective_ids=True) else -1
+
+    def chown(self, path: bytes, uid: int, gid: int) -> int:
+        os.chown(self._p(path), uid, gid, follow_symlinks=False)
+        return 0
+
+    def utime(self, path: bytes) -> int:
+        os.utime(self._p(path))
+        return 0
+
+    def utimes(self, path: bytes) -> int:
+        os.utime(self._p(path), ns=(10**18, 10**18 + 5))
+        return 0
+
+    def owner(self, path: bytes) -> Any:
+        st = os.lstat(self._p(path))
+        return st.st_uid, st.st_gid, st.st_mode
 
     def run(self, *order: Any) -> Any:
         self.line.send(repr(order).encode())
@@ -178,6 +207,33 @@ class Ours:
         self.guest.call("close", fd)
         return count if count < 0 else _digest(self.guest.mem.read(BASE, count))
 
+    def become(self, uid: int) -> int:
+        if uid:
+            self.guest.t.creds = Credentials(0, uid, 0, uid, 0, uid, 0, uid, (2000,))
+        else:
+            self.guest.t.creds = ROOT
+        return 0
+
+    def access(self, path: bytes, mode: int) -> int:
+        return 0 if self.guest.call("faccessat2", AT_FDCWD, path, mode, AT_EACCESS) == 0 else -1
+
+    def chown(self, path: bytes, uid: int, gid: int) -> int:
+        return self.guest.call("lchown", path, uid, gid)
+
+    def utime(self, path: bytes) -> int:
+        return self.guest.call("utimensat", AT_FDCWD, path, 0, 0)
+
+    def utimes(self, path: bytes) -> int:
+        times = self.guest.place(UTIMES.pack(10**9, 0, 10**9, 5))
+        return self.guest.call("utimensat", AT_FDCWD, path, times, 0)
+
+    def owner(self, path: bytes) -> Any:
+        code = self.guest.call("lstat", path, BASE)
+        if code < 0:
+            return code
+        st = self.guest._stat_at()
+        return st.uid, st.gid, st.mode
+
     def truncate(self, path: bytes, size: int) -> int:
         return self.guest.call("truncate", path, size)
 
@@ -246,6 +302,27 @@ def _operation(rng: random.Random) -> tuple[Any, ...]:
     return op, path
 
 
+def _operation_of_users(rng: random.Random) -> tuple[Any, ...]:
+    kind = rng.random()
+    path = _path(rng)
+    if kind < 0.10:
+        return "become", rng.choice((0, 1000, 1000, 1001))
+    if kind < 0.20:
+        return "access", path, rng.randrange(8)
+    if kind < 0.28:
+        return "chown", path, rng.choice((-1, 0, 1000, 1001)), rng.choice((-1, 0, 1000, 2000))
+    if kind < 0.32:
+        return "utime", path
+    if kind < 0.36:
+        return "utimes", path
+    if kind < 0.44:
+        return "owner", path
+    if kind < 0.58:
+        return "chmod", path, rng.choice((0o777, 0o755, 0o1777, 0o2775, 0o6755, 0o770, 0o640, 0o500, 0o2644, 0o4777))
+    op = _operation(rng)
+    return op if op[0] != "chmod" else ("stat", path)
+
+
 def _tree(top: bytes) -> dict[bytes, Any]:
     out: dict[bytes, Any] = {}
     for at, dirs, files in os.walk(top):
@@ -300,6 +377,33 @@ def test_random_calls(tmp_path: Path, kind: str, seed: int) -> None:
         assert _tree(os.fsencode(root)) == before  # the lower layer was not written
     if kind == "hostfs":
         assert _tree(os.fsencode(root)) == _tree(os.fsencode(host))
+    native.close()
+    del ours, fs
+    os.close(backing.dir_fd)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="chroot")
+@pytest.mark.parametrize("kind", ["hostfs", "tmpfs"])
+@pytest.mark.parametrize("seed", range(8))
+def test_random_calls_of_users(tmp_path: Path, kind: str, seed: int) -> None:
+    """Modes, owners, sticky and set-id bits, groups: who may do what."""
+    os.umask(0o022)
+    host, root, memory = (tmp_path / name for name in ("host", "root", "memory"))
+    for directory in (host, root, memory):
+        directory.mkdir()
+        directory.chmod(0o777)
+    backing = Backing(os.open(memory, os.O_PATH))
+    fs: FileSystem = HostFs(os.open(root, os.O_PATH)) if kind == "hostfs" else TmpFs(backing, mode=0o777)
+    native, ours = Native(host), Ours(Guest(fs))
+    rng = random.Random(seed)
+    for step in range(800):
+        op = _operation_of_users(rng)
+        expected, got = native.run(*op), ours.run(*op)
+        assert got == expected, (step, op, got, expected)
+    native.run("become", 0)
+    ours.run("become", 0)
+    for path in sorted(_tree(os.fsencode(host))):
+        assert ours.run("owner", path) == native.run("owner", path), path
     native.close()
     del ours, fs
     os.close(backing.dir_fd)
