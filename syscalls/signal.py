@@ -78,7 +78,7 @@ def sys_kill(t: Task, pid: int, signo: int) -> int:
     if signo == 0:
         return 0
     living = [group for group in allowed if not group.dead]
-    exact = [g for g in living if g.sighand.interrupts(signo) and not (g is t.group and len(g.tasks) == 1)]
+    exact = [g for g in living if t.kernel.signals.must_be_exact(g, signo) and not (g is t.group and len(g.tasks) == 1)]
     if exact or len(allowed) < len(targets):
         info = kill_info(signo, SI_USER, t.group.pid, t.creds.ruid)
         for group in living:
@@ -99,7 +99,7 @@ def _tkill(t: Task, tgid: int, tid: int, signo: int) -> int:
         raise EPERM
     if signo == 0:
         return 0
-    if target is not t and target.group.sighand.interrupts(signo):
+    if target is not t and t.kernel.signals.must_be_exact(target.group, signo):
         info = kill_info(signo, SI_TKILL, t.group.pid, t.creds.ruid)
         t.kernel.signals.send_task(target, signo, info)
         return 0

@@ -45,7 +45,7 @@ class Signals:
         """To a process. `info` is a siginfo_t (siginfo.py); without one the host fills it in, as sent by pid 0."""
         if group.dead:
             return
-        if group.sighand.interrupts(signo) or (info is not None and group.sighand.get(signo).flags & SA_SIGINFO):
+        if self.must_be_exact(group, signo) or (info is not None and group.sighand.get(signo).flags & SA_SIGINFO):
             task = self._taker(group, signo)
             if task is not None and self.send_exact(task, signo, info):
                 return
@@ -56,7 +56,7 @@ class Signals:
     def send_task(self, task: Task, signo: int, info: bytes | None = None) -> None:
         """To one thread (tgkill(2))."""
         group = task.group
-        if group.sighand.interrupts(signo) and self.send_exact(task, signo, info):
+        if self.must_be_exact(group, signo) and self.send_exact(task, signo, info):
             return
         self._plain(group.host_pid, task.host_tid, signo, info)
         self.learn(group)
@@ -75,6 +75,13 @@ class Signals:
                 t.queued_exact.append((SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)))
                 return
         self._plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
+
+    def must_be_exact(self, group: ThreadGroup, signo: int) -> bool:
+        """A handler without SA_RESTART takes `signo`, and some thread may be entering a call (not one that sleeps under a
+        mask of its own, which `learn` handles)."""
+        if not group.sighand.interrupts(signo):
+            return False
+        return any(t.parked is None or t.parked.park.sigmask is None for t in group.tasks.values())
 
     def _plain(self, host_pid: int, host_tid: int, signo: int, info: bytes | None) -> None:
         if info is not None and code_of(info) < 0 and code_of(info) != SI_TKILL:  # these the host lets us queue
@@ -114,10 +121,13 @@ class Signals:
     def _stop_for_queued(self, t: Task) -> None:
         if t.on_stop is not None or not t.queued_exact or t.dead:
             return
-        if t.vforking or not self.kernel.stops.interrupt(t, self.at_stop):
+        own_mask = t.parked is not None and t.parked.park.sigmask is not None
+        if t.vforking or own_mask or not self.kernel.stops.interrupt(t, self.at_stop):
             queued, t.queued_exact = t.queued_exact, []
             for signo, info in queued:
                 self._plain(t.group.host_pid, t.host_tid, signo, info)
+            self.learn(t.group)
+            self.recheck(t.group)
         elif t.parked is not None:
             self._interrupt(t.parked, True)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.parking import Parked, unpark
 from sentry.kernel.stops import ORIG_RAX, RAX, RDI, RIP, RSI, RSP, WORD, delivery_signal
+from sentry.kernel.thread_group import SIG_IGN
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 NR_RT_SIGSUSPEND = 130
 IGNORED_BY_DEFAULT = 1 << 16 | 1 << 17 | 1 << 22 | 1 << 27  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
 EINTR = 4
+ERESTARTNOHAND = WORD - 513  # -514 as a register
 BELOW_STACK = 512  # past the 128-byte red zone
 
 
@@ -37,10 +39,9 @@ class TemporaryMask:
         if masks is None or mask is None or t.on_stop is not None:
             return
         due = (masks[0] | masks[1]) & masks[2] & ~mask
-        sighand = t.group.sighand
         for signo in range(1, 65):
             bit = 1 << (signo - 1)
-            if due & bit and (sighand.get(signo).handler == 1 or not sighand.get(signo).caught and IGNORED_BY_DEFAULT & bit):
+            if due & bit and self._ignored(t, signo):
                 due &= ~bit
         if not due:
             return
@@ -51,10 +52,16 @@ class TemporaryMask:
 
     def _inject(self, t: Task, status: int, mask: int) -> None:
         stops = self.kernel.stops
-        if not stops.get_regs(t) or delivery_signal(status):
-            stops.finish(t, status)
+        signo = delivery_signal(status)
+        if not stops.get_regs(t) or signo and not self._ignored(t, signo):
+            stops.finish(t, status)  # another signal came first, its handler has ended the call
             return
         regs = stops.regs
+        if signo:  # the stop before an ignored signal: the guest makes its call again
+            regs[RAX], regs[RIP], regs[ORIG_RAX] = regs[ORIG_RAX], regs[RIP] - 2, WORD
+            stops.set_regs(t)
+            stops.finish(t, status)
+            return
         saved = (regs[RDI], regs[RSI])
         at = (regs[RSP] - BELOW_STACK) & ~15
         data = ffi.from_buffer(struct.pack("<Q", mask))
@@ -69,9 +76,22 @@ class TemporaryMask:
         lib.eng_cont(t.host_tid, 0)
 
     def _woken(self, t: Task, status: int, saved: tuple[int, int]) -> None:
-        """Before the handler's frame is made: give the argument registers back; rax says EINTR by itself."""
+        """Before the handler's frame is made: give the argument registers back; rax says EINTR by itself.
+
+        Traced tasks stop for ignored signals too, and one may come before the injected call runs: neither ends the wait.
+        """
         stops = self.kernel.stops
-        if stops.get_regs(t):
+        signo = delivery_signal(status)
+        if not stops.get_regs(t):
+            stops.finish(t, status)
+        elif stops.regs[RAX] != ERESTARTNOHAND or signo and self._ignored(t, signo):
+            t.on_stop = lambda task, st: self._woken(task, st, saved)
+            lib.eng_cont(t.host_tid, signo)
+        else:
             stops.regs[RDI], stops.regs[RSI] = saved
             stops.set_regs(t)
-        stops.finish(t, status)
+            stops.finish(t, status)
+
+    def _ignored(self, t: Task, signo: int) -> bool:
+        action = t.group.sighand.get(signo)
+        return action.handler == SIG_IGN or not action.caught and bool(IGNORED_BY_DEFAULT >> (signo - 1) & 1)
