@@ -47,12 +47,14 @@ from sentry.abi.flags import (
     O_NOATIME,
     O_NONBLOCK,
     O_PATH,
+    S_IFMT,
+    S_IFREG,
 )
 from sentry.abi.structs import F_OWNER_EX
 from syscalls.args import FcntlCmd, FdNum, ULong
 from syscalls.registers import int32
 from syscalls.registry import syscall
-from vfs.anon.async_io import Owner, owner_of, set_async, set_owner
+from vfs.anon.async_io import Owner, may_be_async, owner_of, set_async, set_owner
 from vfs.anon.memfd import MemFile
 from vfs.anon.pipe import PipeFile
 from vfs.core.file import File
@@ -104,8 +106,13 @@ def set_flags(t: Task, file: File, wanted: int) -> int:
         stat = file.stat()
         if t.creds.fsuid != stat.uid and not t.creds.has(CAP_FOWNER):
             raise EPERM
+    if change & wanted & O_DIRECT and not isinstance(file, PipeFile) and file.stat().mode & S_IFMT != S_IFREG:
+        raise EINVAL
     if change & O_ASYNC:
-        set_async(t.kernel, file, bool(wanted & O_ASYNC))
+        if may_be_async(file):
+            set_async(t.kernel, file, bool(wanted & O_ASYNC))
+        else:
+            wanted &= ~O_ASYNC  # silently, as in Linux
     file.flags = file.flags & ~SETTABLE | wanted & SETTABLE
     return 0
 

@@ -31,11 +31,11 @@ from sentry.socket.base import Socket
 from syscalls.args import FdNum, Ioctl, ULong
 from syscalls.fcntl import socket_owner
 from syscalls.registry import syscall
-from vfs.anon.async_io import set_async
-from vfs.core.file import File
+from vfs.anon.async_io import may_be_async, set_async
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.file import File
 
 OWNER = {FIOSETOWN: F_SETOWN, SIOCSPGRP: F_SETOWN, FIOGETOWN: F_GETOWN, SIOCGPGRP: F_GETOWN}
 
@@ -58,13 +58,11 @@ def sys_ioctl(t: Task, fd: int, request: int, arg: int) -> int:
         file.flags = file.flags | O_NONBLOCK if on else file.flags & ~O_NONBLOCK
         return 0
     if request == FIOASYNC:
-        on = t.mem.i32(arg)
-        if type(file).poll is File.poll:  # nothing here ever becomes ready
-            if bool(on) != bool(file.flags & O_ASYNC):
+        on = bool(t.mem.i32(arg))
+        if on != bool(file.flags & O_ASYNC):
+            if not may_be_async(file):
                 raise ENOTTY
-            return 0
-        if bool(on) != bool(file.flags & O_ASYNC):
-            set_async(t.kernel, file, bool(on))
+            set_async(t.kernel, file, on)
             file.flags ^= O_ASYNC
         return 0
     if request in OWNER and isinstance(file, Socket):

@@ -8,12 +8,15 @@ from weakref import WeakKeyDictionary
 
 from sentry.abi.flags import F_OWNER_PGRP, F_OWNER_TID, SIGIO
 from sentry.wait import IN, OUT, PRI, RDHUP, Entry
+from vfs.anon.epoll import EpollFile
+from vfs.anon.eventfd import EventFile
+from vfs.anon.timerfd import TimerFile
+from vfs.core.file import File
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
-    from vfs.core.file import File
 
 
 class Owner(NamedTuple):
@@ -40,6 +43,11 @@ def set_owner(file: File, owner: Owner) -> None:
     watch = _watches.get(file)
     if watch is not None:
         watch.owner = owner
+
+
+def may_be_async(file: File) -> bool:
+    """Terminals, pipes, sockets and inotify know signal-driven I/O; regular files and counters do not."""
+    return type(file).poll is not File.poll and not isinstance(file, (EventFile, TimerFile, EpollFile))
 
 
 def set_async(kernel: Kernel, file: File, on: bool) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from fcntl import fcntl as host_fcntl
+from fcntl import ioctl as host_ioctl
 from typing import Any
 
 import pytest
@@ -9,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+import syscalls.eventfd
 import syscalls.fcntl
 import syscalls.fd
 import syscalls.ioctl
-import syscalls.pipe  # noqa: F401
+import syscalls.pipe
+import syscalls.socket  # noqa: F401
 from sentry.abi import flags as abi
 from syscalls.registry import CONTINUE
 from tests.unit.syscalls.anon.fake_kernel import BASE, call, make_task
@@ -244,3 +250,34 @@ def test_dupfd_query(t: Any) -> None:
     assert call(t, "fcntl", reader, abi.F_DUPFD_QUERY, copy) == 1
     assert call(t, "fcntl", reader, abi.F_DUPFD_QUERY, writer) == 0
     assert call(t, "fcntl", reader, abi.F_DUPFD_QUERY, 77) == EBADF
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "eventfd"])
+def test_flags_that_not_every_file_knows(t: Any, kind: str) -> None:
+    """O_DIRECT and O_ASYNC by fcntl and ioctl: the host is asked what it says."""
+    host_fds: tuple[int, ...]
+    if kind == "pipe":
+        fd, host_fds = pipe(t)[0], os.pipe()
+    elif kind == "socket":
+        assert call(t, "socketpair", abi.AF_UNIX, abi.SOCK_STREAM, 0, BASE) == 0
+        fd, host_fds = t.mem.i32(BASE), tuple(s.detach() for s in socket.socketpair())
+    else:
+        fd, host_fds = call(t, "eventfd2", 0, 0), (os.eventfd(0),)
+    try:
+        for flag in (abi.O_DIRECT, abi.O_ASYNC, abi.O_APPEND, 0):
+            assert call(t, "fcntl", fd, abi.F_SETFL, flag) == _host(lambda f=flag: host_fcntl(host_fds[0], 4, f))
+            assert call(t, "fcntl", fd, abi.F_GETFL) == host_fcntl(host_fds[0], 3)
+        for on in (1, 0):
+            t.mem.put_i32(BASE, on)
+            ours = call(t, "ioctl", fd, abi.FIOASYNC, BASE)
+            assert ours == _host(lambda on=on: host_ioctl(host_fds[0], abi.FIOASYNC, on.to_bytes(4, "little")) and 0)
+    finally:
+        for fd in host_fds:
+            os.close(fd)
+
+
+def _host(run: Any) -> int:
+    try:
+        return int(run())
+    except OSError as err:
+        return -(err.errno or 0)
