@@ -60,7 +60,9 @@ def _remove_cgroups(container: Container) -> list[str]:
         return []
     from runsc_py.host import cgroups
 
-    return cgroups.remove(container.cgroups)
+    left = cgroups.remove(container.cgroups)
+    cgroups.remove_empty(container.cgroup_parents)
+    return left
 
 
 def _poststop(container: Container) -> None:

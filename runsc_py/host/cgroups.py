@@ -64,11 +64,17 @@ def clean_path(path: str) -> str:
 
 
 class Cgroups:
-    """The directories of one container. `made` are those that did not exist before and are removed at the end."""
+    """The directories of one container. `parents` are those above that are not there yet: they go when empty."""
 
     def __init__(self, path: str, found: list[Hierarchy] | None = None) -> None:
         self.path = clean_path(path)
         self.hierarchies = hierarchies() if found is None else found
+        self.parents = [
+            directory
+            for hierarchy in self.hierarchies
+            for directory in _above(f"{hierarchy.mount_point}/{self.path}", hierarchy.mount_point)
+            if not os.path.isdir(directory)
+        ]
 
     @property
     def directories(self) -> list[str]:
@@ -78,11 +84,15 @@ class Cgroups:
         """Make what can be made; a hierarchy that refuses (read-only, no rights) is left out."""
         usable = []
         for hierarchy in self.hierarchies:
-            try:
-                self._make(hierarchy)
-            except OSError:
-                continue
-            usable.append(hierarchy)
+            for _ in range(3):
+                try:
+                    self._make(hierarchy)
+                except FileNotFoundError:
+                    continue  # a parent was removed as empty while we were on the way
+                except OSError:
+                    break
+                usable.append(hierarchy)
+                break
         self.hierarchies = usable
 
     def _make(self, hierarchy: Hierarchy) -> None:
@@ -140,6 +150,22 @@ def remove(directories: list[str], patience_s: float = 2.0) -> list[str]:
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.005)
+
+
+def remove_empty(parents: list[str]) -> None:
+    """Deepest first; one that another container uses is busy and stays."""
+    for directory in sorted(parents, key=len, reverse=True):
+        _rmdir(directory)
+
+
+def _above(directory: str, top: str) -> list[str]:
+    """The directories between `top` and `directory`, both left out."""
+    found = []
+    directory = os.path.dirname(directory)
+    while len(directory) > len(top):
+        found.append(directory)
+        directory = os.path.dirname(directory)
+    return found
 
 
 def _rmdir(directory: str) -> bool:

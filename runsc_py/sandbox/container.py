@@ -42,7 +42,14 @@ class Container:
 
     @property
     def cgroups(self) -> list[str]:
-        value = self.record.get("cgroups")
+        return self._texts("cgroups")
+
+    @property
+    def cgroup_parents(self) -> list[str]:
+        return self._texts("cgroupParents")
+
+    def _texts(self, key: str) -> list[str]:
+        value = self.record.get(key)
         return [path for path in value if isinstance(path, str)] if isinstance(value, list) else []
 
     def is_alive(self) -> bool:

@@ -103,6 +103,7 @@ class Launch:
                 pass
         if self.cgroups is not None:
             cgroups.remove(self.cgroups.directories)
+            cgroups.remove_empty(self.cgroups.parents)
 
     # steps ------------------------------------------------------------------------------------------------------------
     def _open(self, path: str, flags: int) -> int:
@@ -111,7 +112,7 @@ class Launch:
     def _make_cgroups(self) -> None:
         if self.cgroups is None:
             return
-        self.record["cgroups"] = self.cgroups.directories
+        self.record["cgroups"], self.record["cgroupParents"] = self.cgroups.directories, self.cgroups.parents
         self.directory.write(self.record)
         self.cgroups.create()
         self.notes += self.cgroups.limit(self.spec.resources)

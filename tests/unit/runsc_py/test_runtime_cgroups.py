@@ -117,6 +117,23 @@ def test_join_writes_zero(tmp_path: Path) -> None:
     assert (tmp_path / "memory/c/cgroup.procs").read_text() == "0"
 
 
+def test_parents_go_with_the_last_container(tmp_path: Path) -> None:
+    hierarchies = v1(tmp_path, "memory", "pids")
+    (tmp_path / "pids" / "a").mkdir()
+    first = Cgroups("/a/b/c1", hierarchies)
+    assert first.parents == [str(tmp_path / name) for name in ("memory/a/b", "memory/a", "pids/a/b")]
+    first.create()
+    second = Cgroups("/a/b/c2", hierarchies)
+    second.create()
+    assert second.parents == []
+    assert cgroups.remove(first.directories) == []
+    cgroups.remove_empty(first.parents)
+    assert (tmp_path / "memory/a/b/c2").is_dir()
+    cgroups.remove(second.directories)
+    cgroups.remove_empty(first.parents)
+    assert list((tmp_path / "memory").iterdir()) == [] and [p.name for p in (tmp_path / "pids").iterdir()] == ["a"]
+
+
 def test_remove(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     busy = tmp_path / "busy"
