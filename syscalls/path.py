@@ -20,7 +20,7 @@ from sentry.abi.const.files import (
     S_ISVTX,
 )
 from sentry.abi.const.rights import CAP_DAC_READ_SEARCH, CAP_MKNOD, CAP_SYS_CHROOT
-from sentry.abi.errno import EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE
+from sentry.abi.errno import EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE, ESTALE
 from syscalls.args import AtFlags, DirFd, FdAny, Mode, Octal, OutBuffer, Path, RenameFlags, Size, UInt
 from syscalls.registry import syscall
 from vfs.core import dentry as tree
@@ -172,7 +172,10 @@ def sys_readlinkat(t: Task, dirfd: int, path: bytes, buf_addr: int, size: int) -
     inode = walk(t, dirfd, path, EMPTY).dentry.inode
     if not inode.is_link:
         raise EINVAL if path else ENOENT
-    text = inode.readlink(t)[:size]
+    try:
+        text = inode.readlink(t)[:size]
+    except ESTALE:
+        raise ENOENT
     t.mem.write(buf_addr, text)
     return len(text)
 

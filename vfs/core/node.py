@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
+from math import inf
 from os import makedev
 from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
@@ -68,7 +69,8 @@ class Inode:
         "locks", "pipe", "bound", "watches", "writers", "__weakref__",
     )  # fmt: skip
 
-    stable = True  # False: the walk calls `revalidate` before it believes a cached dentry of this inode
+    stable = True  # False: the walk calls `revalidate` before it believes a cached dentry in a path's last place
+    expires = inf  # and in any place after this time of time.monotonic()
     guarded = False  # True: `permission` adds a rule to the mode bits
 
     def __init__(self, fs: FileSystem, ino: int, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:

@@ -7,6 +7,7 @@ credentials. The loop is hot: a plain component costs one table look-up and a fe
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import (
@@ -18,7 +19,6 @@ from sentry.abi.const.files import (
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
     S_IFDIR,
-    S_IFLNK,
     S_IFMT,
 )
 from sentry.abi.const.mounts import MS_NOSYMFOLLOW
@@ -93,7 +93,7 @@ def find(t: Task, directory: Path, name: bytes) -> Path:
     child = dentry.children.get(name)
     if child is None:
         child = _lookup(t, dentry, name)
-    elif not child.inode.stable and not child.inode.revalidate(child, t, True):
+    elif not child.inode.stable and not child.mounts and not child.inode.revalidate(child, t, True):
         child.drop()
         child = _lookup(t, dentry, name)
     while child.mounts:
@@ -135,6 +135,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
         names = [name for name in names if name]
     left = 1 if flags & _PARENT or must_dir and flags & _CREATE and names else 0
     links = 0
+    now = monotonic()
     fresh: Dentry | None = None  # what the last step looked up; its attributes are those of this moment
     while len(names) > left:
         name = names.pop()
@@ -163,7 +164,11 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
             inode = child.inode
         else:
             inode = child.inode
-            if not inode.stable and not inode.revalidate(child, t, not names):
+            if (
+                (inode.expires < now or not inode.stable and not names)
+                and not child.mounts
+                and not inode.revalidate(child, t, not names)
+            ):
                 child.drop()
                 try:
                     child = _lookup(t, dentry, name)
@@ -176,7 +181,7 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
         if child.mounts:
             mount, child = _down(mount, child, resolve)
             inode = child.inode
-        if inode.mode & S_IFMT == S_IFLNK and (names or flags & FOLLOW or must_dir):
+        if inode.mode & 0o170000 == 0o120000 and (names or flags & FOLLOW or must_dir):
             links += 1
             if links > MAX_LINKS or resolve & RESOLVE_NO_SYMLINKS or mount.flags & MS_NOSYMFOLLOW:
                 raise ELOOP

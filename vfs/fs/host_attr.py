@@ -8,7 +8,7 @@ from os import O_RDONLY, O_WRONLY, stat_result
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
-from sentry.abi.errno import EINVAL, ENODATA, EOPNOTSUPP, EPERM
+from sentry.abi.errno import EINVAL, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ESTALE
 from vfs.core.node import Inode
 from vfs.fs import host_calls as host
 
@@ -22,8 +22,9 @@ PASSED = (b"user.", b"security.capability")  # attributes that reach the disk
 class HostAttr(Inode):
     """The part of HostInode (vfs.fs.hostfs, which explains the fields) that changes attributes."""
 
-    __slots__ = ("alias", "checked", "fd", "opens", "parent", "st", "target")
+    __slots__ = ("alias", "expires", "fd", "opens", "parent", "st", "target")
     fs: HostFs
+    expires: float
     opens: list[int]
     st: stat_result
     target: tuple[int, bytes] | None
@@ -112,7 +113,11 @@ class HostAttr(Inode):
             raise EINVAL
         known = self.target
         if known is None or known[0] != self.st.st_ctime_ns:
-            known = self.target = self.st.st_ctime_ns, host.readlink(*self._place())
+            try:
+                known = self.target = self.st.st_ctime_ns, host.readlink(*self._place())
+            except ENOENT:
+                self.expires = 0.0  # found last by another of its names, which is gone: the walk looks again
+                raise ESTALE
         return known[1]
 
     # extended attributes ----------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ class HostInode(HostAttr):
         self.mode = st.st_mode
         self.nlink = st.st_nlink
         self.size = st.st_size
-        self.checked = monotonic()
+        self.expires = monotonic() + TRUST_S
         fs = self.fs
         self.uid = st.st_uid if fs.uids is None else fs.uids.inside(st.st_uid)
         self.gid = st.st_gid if fs.gids is None else fs.gids.inside(st.st_gid)
@@ -153,10 +153,6 @@ class HostInode(HostAttr):
 
     def revalidate(self, dentry: Dentry, t: Task, last: bool) -> bool:
         assert dentry.parent is not None
-        if not last and monotonic() - self.checked < TRUST_S:
-            if self.mode & S_IFMT == S_IFLNK:  # it may have been found last by another name, gone since
-                self.parent, self.alias = dentry.parent.inode, dentry.name  # type: ignore[assignment]
-            return True
         parent = dentry.parent.inode
         assert isinstance(parent, HostInode)
         fd = parent.fd
@@ -219,7 +215,7 @@ class HostInode(HostAttr):
     def _stale(self) -> ESTALE:
         """A directory is not where it was: believe no cached dentry any more (the walk then tries again)."""
         for inode in self.fs.inodes.values():
-            inode.checked = 0.0
+            inode.expires = 0.0
         return ESTALE()
 
     def _trim(self, keep: list[HostInode]) -> None:

@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -86,8 +87,7 @@ class OverlayFs(TmpFs):
 
 
 class OverlayInode(TmpInode):
-    __slots__ = ("alias", "checked", "hidden", "lower", "owned", "parent")
-    stable = False
+    __slots__ = ("alias", "expires", "hidden", "lower", "owned", "parent")
     fs: OverlayFs
 
     def __init__(
@@ -99,7 +99,7 @@ class OverlayInode(TmpInode):
         self.hidden: set[bytes] = set() if mode & S_IFMT == S_IFDIR else _NONE
         self.parent: OverlayInode | None = None  # where it was found last, for `pin`
         self.alias = b""
-        self.checked = 0.0
+        self.expires = inf
 
     def show(self) -> None:
         """Take over the attributes of the lower inode."""
@@ -111,7 +111,7 @@ class OverlayInode(TmpInode):
         self.gid = lower.gid
         self.nlink = st.st_nlink
         self.size = st.st_size
-        self.checked = monotonic()
+        self.expires = monotonic() + TRUST_S
 
     def stat(self) -> Stat:
         lower = self.lower
@@ -125,10 +125,11 @@ class OverlayInode(TmpInode):
 
     def revalidate(self, dentry: Dentry, t: Task, last: bool) -> bool:
         lower = self.lower
-        if lower is None or self.owned or monotonic() - self.checked < TRUST_S:
+        if lower is None or self.owned:
             return True
         above = None if dentry.parent is None else dentry.parent.inode
         if not isinstance(above, OverlayInode) or above.lower is None or above.entries.get(dentry.name) is self:
+            self.expires = inf
             return True
         try:
             st = host.lstat(above.lower.handle(), dentry.name)
@@ -167,6 +168,7 @@ class OverlayInode(TmpInode):
                 self.target = host.readlink(*lower._place())
             self._keep_xattrs(lower)
         self.owned = True
+        self.expires = inf
         if kind != S_IFDIR:
             self.lower = None
         self.pin()
@@ -200,6 +202,7 @@ class OverlayInode(TmpInode):
         self.blob = Blob(self.fs.backing, self.fs.space)
         self.size = 0
         self.owned = True
+        self.expires = inf
         self.lower = None
         self.pin()
 

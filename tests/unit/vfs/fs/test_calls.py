@@ -38,7 +38,7 @@ from vfs.fs.tmpfs import TmpFs
 
 RW = os.O_RDWR
 PARKED = -9999
-USER = Credentials(*[1000] * 8)
+USER = Credentials(1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000)
 
 
 @pytest.fixture(params=["hostfs", "tmpfs", "overlay"])

@@ -73,7 +73,7 @@ class Memory:
     def iovec(self, addr: int, count: int) -> list[tuple[int, int]]:
         if not 0 <= count <= 1024:
             raise EINVAL
-        return [struct.unpack("<QQ", self.read(addr + 16 * i, 16)) for i in range(count)]  # type: ignore[misc]
+        return [struct.unpack("<QQ", self.read(addr + 16 * i, 16)) for i in range(count)]
 
     def gather(self, iov: list[tuple[int, int]], limit: int) -> bytes:
         return b"".join(self.read(addr, size) for addr, size in iov)[:limit]
