@@ -21,6 +21,7 @@ from sentry.abi.errno import (
     Errno,
 )
 from sentry.socket.base import SHUT_BOTH, Socket, Ucred
+from sentry.socket.header import read_address, write_address
 from sentry.socket.inet import IPPROTO_TCP, IPPROTO_UDP, InetSocket
 from sentry.socket.unix import UnixSocket
 from sentry.socket.unix_connection import UnixStream, pair
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 TYPE_MASK = 0xF
-ADDRESS_MAX = 128  # struct sockaddr_storage
 OPTION_MAX = 4096
 UNIX_KINDS: dict[int, type[UnixStream] | type[UnixDatagram] | type[UnixSeqpacket]] = {
     abi.SOCK_STREAM: UnixStream, abi.SOCK_DGRAM: UnixDatagram, abi.SOCK_RAW: UnixDatagram,
@@ -104,22 +104,6 @@ def socket_of(file: File) -> Socket:
     if not isinstance(file, Socket):
         raise ENOTSOCK
     return file
-
-
-def read_address(t: Task, addr: int, size: int) -> bytes:
-    """A sockaddr that the guest gives."""
-    if not 0 <= size <= ADDRESS_MAX:
-        raise EINVAL
-    return t.mem.read(addr, size) if size else b""
-
-
-def write_address(t: Task, address: bytes, addr: int, size_addr: int) -> None:
-    """A sockaddr that the guest gets: cut to its buffer, the real length told."""
-    size = t.mem.i32(size_addr)
-    if size < 0:
-        raise EINVAL
-    t.mem.write(addr, address[:size])
-    t.mem.put_i32(size_addr, len(address))
 
 
 def patience(t: Task, timeout_ns: int | None) -> tuple[int | None, int]:
