@@ -131,6 +131,8 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
     names = path.split(b"/")
     must_dir = not names[-1]  # a trailing slash; "." and ".." are directories by themselves
     names.reverse()
+    if path[0] == 47:
+        names.pop()
     if must_dir or b"" in names:
         names = [name for name in names if name]
     left = 1 if flags & _PARENT or must_dir and flags & _CREATE and names else 0

@@ -67,7 +67,9 @@ class HostFs(FileSystem):
         self.host_dev = st.st_dev
         self._devs: dict[int, int] = {st.st_dev: self.dev}
         self.fd = fd
-        self.set_root(self.inode_of(st, None, b""))
+        root = self.inode_of(st, None, b"")
+        root.fd = fd
+        self.set_root(root)
 
     def guest_dev(self, host_dev: int) -> int:
         """Device number that the guest sees; those of the host stay private."""
@@ -106,6 +108,9 @@ class HostFs(FileSystem):
         self.open_dirs.clear()
         host.close(self.fd)
         self.fd = -1
+        root = self.root.inode
+        assert isinstance(root, HostInode)
+        root.fd = -1
 
     def drop_spare(self) -> None:
         if self.spare is not None:
@@ -172,10 +177,7 @@ class HostInode(HostAttr):
             self.adopt(host.fstat(self.opens[-1]))
         elif self.fd >= 0:
             self.adopt(host.fstat(self.fd))
-        elif self.parent is None:
-            if self.fs.root.inode is self:
-                self.adopt(host.fstat(self.fs.fd))
-        else:
+        elif self.parent is not None:
             try:
                 st = host.lstat(self.parent.handle(), self.alias)
             except (ENOENT, ENOTDIR, ESTALE):
@@ -193,11 +195,9 @@ class HostInode(HostAttr):
         while at is not None and at.fd < 0:
             chain.append(at)
             at = at.parent
-        fd = self.fs.fd if at is None else at.fd
         if at is None:
-            top = chain.pop()
-            if top is not self.fs.root.inode:
-                raise ENOENT
+            raise ENOENT
+        fd = at.fd
         for inode in reversed(chain):
             try:
                 new = host.open_dir(fd, inode.alias)
@@ -397,10 +397,9 @@ class HostInode(HostAttr):
                     self.opens.remove(spare[1])
                     host.close(spare[1])
             host.close(spare[1])
-        if self.parent is None:
-            if self.fs.root.inode is self:
-                return host.reopen(self.fs.fd, wanted)
-        else:
+        if self.fd >= 0:
+            return host.reopen(self.fd, wanted)  # the top of a bound file
+        if self.parent is not None:
             try:
                 fd = host.open_file(self.parent.handle(), self.alias, wanted)
             except ENOENT:
