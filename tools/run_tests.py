@@ -61,7 +61,7 @@ def run(paths: list[str], options: list[str], env: dict[str, str], report: Path)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for signo in (signal.SIGTERM, signal.SIGKILL):
+    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):   # at the first, pytest ends its tests' programs too
         if process.poll() is not None:
             return
         os.killpg(process.pid, signo)
@@ -69,6 +69,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             pass
+
+
+def _stop(signo: int, frame: object) -> None:
+    """Turned into an exception, so that pytest does not outlive us when someone ends `make test`."""
+    raise SystemExit(128 + signo)
 
 
 def counts(report: Path) -> tuple[int, int, int]:
@@ -85,6 +90,8 @@ def counts(report: Path) -> tuple[int, int, int]:
 
 def main(argv: list[str]) -> int:
     began_s = time.monotonic()
+    for signo in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signo, _stop)
     paths, options, env = plan(argv)
     absent = [p for p in paths if not Path(p.split("::")[0]).exists()]
     if absent or not paths:

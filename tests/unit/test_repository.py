@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -119,15 +121,33 @@ def test_run_without_any_passing_test_fails(tmp_path: Path) -> None:
     assert _runner(tmp_path, tmp_path / "test_good.py", tmp_path / "test_bad.py") != 0
 
 
+def test_an_ended_runner_takes_its_tests_along(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text(
+        "import os, pathlib, time\n\ndef test_it():\n"
+        f"    pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n    time.sleep(60)\n"
+    )
+    runner = subprocess.Popen(_runner_command(tmp_path, tmp_path / "test_long.py"), stdout=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 30
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(30) != 0
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+
+
 def _runner(tmp_path: Path, *where: Path) -> int:
     """What tools/run_tests.py answers for these paths, with a report of its own."""
+    return subprocess.run(_runner_command(tmp_path, *where), capture_output=True).returncode
+
+
+def _runner_command(tmp_path: Path, *where: Path) -> list[str]:
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import run_tests;"
         "run_tests.REPORT = pathlib.Path(sys.argv[2]);"
         "sys.exit(run_tests.main(sys.argv[3:] + ['-pno:cacheprovider']))"
     )
-    argv = [sys.executable, "-c", code, str(PROJECT / "tools"), str(tmp_path / "report.xml"), *map(str, where)]
-    return subprocess.run(argv, capture_output=True).returncode
+    return [sys.executable, "-c", code, str(PROJECT / "tools"), str(tmp_path / "report.xml"), *map(str, where)]
 
 
 def test_every_directory_of_tests_is_run() -> None:
