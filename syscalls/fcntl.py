@@ -8,6 +8,7 @@ from sentry.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from sentry.abi.flags import (
     CAP_FOWNER,
     CAP_SYS_RESOURCE,
+    DN_MULTISHOT,
     F_ADD_SEALS,
     F_DUPFD,
     F_DUPFD_CLOEXEC,
@@ -23,6 +24,7 @@ from sentry.abi.flags import (
     F_GETOWN_EX,
     F_GETPIPE_SZ,
     F_GETSIG,
+    F_NOTIFY,
     F_OFD_GETLK,
     F_OFD_SETLK,
     F_OFD_SETLKW,
@@ -134,6 +136,8 @@ def _rare(t: Task, file: File, cmd: int, arg: int) -> int:
         return F_UNLCK
     if cmd in RW_HINTS:
         return _hint(t, cmd, arg)
+    if cmd == F_NOTIFY and not arg & 0xFFFFFFFF & ~DN_MULTISHOT:
+        return 0  # no events: an end of what was never begun
     raise EINVAL  # F_SETLEASE, F_NOTIFY and what does not exist
 
 
