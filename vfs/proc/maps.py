@@ -7,16 +7,13 @@ is shown as anonymous memory. The pages of the loader are left out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentry.abi.errno import Errno
-from vfs.core.walk import path_name
+from vfs.proc.mapped import find_files
 from vfs.proc.subject import BIG_LIMIT, Subject
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
-    from sentry.kernel.thread_group import ThreadGroup
 
 # Names in brackets that the host gives and a guest may see; [anon:...] is the guest's own (prctl(2), PR_SET_VMA).
 SPECIAL = (b"[heap]", b"[stack]", b"[vdso]", b"[vvar]", b"[vsyscall]", b"[vvar_vclock]")
@@ -55,11 +52,9 @@ def show(mapping: Mapping) -> bytes:
 class Names:
     """What the guest calls the files that one process has mapped."""
 
-    def __init__(self, subject: Subject, t: Task) -> None:
-        self._known: dict[tuple[bytes, int], bytes | None] = {}
-        self._lookup = getattr(t.kernel, "mapped_name", None)
-        self._root = t.fs.root
-        self._exe = _exe_key(subject.group)
+    def __init__(self, subject: Subject, t: Task, mappings: list[Mapping]) -> None:
+        wanted = {key for mapping in mappings if (key := _key(mapping)) is not None}
+        self._files = find_files(t, subject.group, wanted) if wanted else {}
         self._hidden = subject.group.loader_range
 
     def guest(self, mapping: Mapping) -> Mapping | None:
@@ -67,73 +62,50 @@ class Names:
         low, high = self._hidden
         if low < high and mapping.start < high and mapping.end > low:
             return None
-        if mapping.ino == 0:
+        key = _key(mapping)
+        if key is None:
             if mapping.name and not mapping.name.startswith(b"[anon:") and mapping.name not in SPECIAL:
                 return mapping._replace(name=b"")
             return mapping
-        name = self._name(mapping)
-        if name is None:
+        found = self._files.get(key)
+        if found is None:
             return mapping._replace(offset=0, dev=b"00:00", ino=0, name=b"")
-        return mapping._replace(name=name.replace(b"\n", b"\\012"))
+        dev = b"%02x:%02x" % (os.major(found.dev), os.minor(found.dev))
+        return mapping._replace(dev=dev, ino=found.ino, name=found.name.replace(b"\n", b"\\012"))
 
-    def _name(self, mapping: Mapping) -> bytes | None:
-        key = mapping.dev, mapping.ino
-        if key not in self._known:
-            found: bytes | None = None
-            major, _, minor = mapping.dev.partition(b":")
-            dev = os.makedev(int(major, 16), int(minor, 16))
-            if self._lookup is not None:
-                found = self._lookup(dev, mapping.ino)
-            if found is None and self._exe is not None and self._exe[:2] == (dev, mapping.ino):
-                found = path_name(self._exe[2], self._root)
-            self._known[key] = found
-        return self._known[key]
+
+def _key(mapping: Mapping) -> tuple[int, int] | None:
+    """Host device and inode of a mapped file, None for memory without one."""
+    if not mapping.ino:
+        return None
+    major, _, minor = mapping.dev.partition(b":")
+    return os.makedev(int(major, 16), int(minor, 16)), mapping.ino
 
 
 def maps_text(subject: Subject, t: Task) -> bytes:
-    names = Names(subject, t)
-    shown = []
-    for line in subject.host("maps", BIG_LIMIT).splitlines():
-        mapping = parse(line)
-        mapping = names.guest(mapping) if mapping is not None else None
-        if mapping is not None:
-            shown.append(show(mapping))
-    return b"".join(shown)
+    parsed = (parse(line) for line in subject.host("maps", BIG_LIMIT).splitlines())
+    mappings = [mapping for mapping in parsed if mapping is not None]
+    names = Names(subject, t, mappings)
+    return b"".join(show(shown) for mapping in mappings if (shown := names.guest(mapping)) is not None)
 
 
 def smaps_text(subject: Subject, t: Task) -> bytes:
-    return b"".join(_detailed(subject, t, subject.host("smaps", BIG_LIMIT)))
-
-
-def _detailed(subject: Subject, t: Task, text: bytes) -> Iterator[bytes]:
-    names = Names(subject, t)
+    lines = subject.host("smaps", BIG_LIMIT).splitlines(keepends=True)
+    parsed = [parse(line) for line in lines]
+    names = Names(subject, t, [mapping for mapping in parsed if mapping is not None])
+    text = []
     visible = False
-    for line in text.splitlines(keepends=True):
-        mapping = parse(line)
+    for line, mapping in zip(lines, parsed, strict=True):
         if mapping is None:
             if visible:
-                yield line
+                text.append(line)
             continue
-        mapping = names.guest(mapping)
-        visible = mapping is not None
-        if mapping is not None:
-            yield show(mapping)
+        shown = names.guest(mapping)
+        visible = shown is not None
+        if shown is not None:
+            text.append(show(shown))
+    return b"".join(text)
 
 
 def rollup_text(subject: Subject, t: Task) -> bytes:
     return subject.host("smaps_rollup")
-
-
-def _exe_key(group: ThreadGroup) -> tuple[int, int, Path] | None:
-    """Host device and inode of the program, which has a name even when nothing else is known."""
-    if group.exe is None or group.exe_file is None:
-        return None
-    try:
-        stat = os.fstat(group.exe_file.host_fd(False))
-    except (Errno, OSError):
-        return None
-    return stat.st_dev, stat.st_ino, group.exe
-
-
-if TYPE_CHECKING:
-    from vfs.core.dentry import Path

@@ -11,6 +11,8 @@ from sentry.abi.const.rights import CAP_SYS_PTRACE
 from sentry.abi.errno import EACCES, EINVAL, EIO, ENOENT, ESRCH
 from tests.unit.vfs.proc.box import Box
 from vfs.anon.pipe import make_pipe
+from vfs.core.mount import Mount
+from vfs.fs.hostfs import HostFs
 from vfs.proc import maps
 from vfs.proc.status import host_fields
 
@@ -214,14 +216,14 @@ def test_zombie(box: Box, t: Any) -> None:
 
 def test_gone(box: Box, t: Any) -> None:
     child = box.process(7, t)
-    status, directory = box.open(t, b"/7/status"), box.open(t, b"/7")
+    status, directory_inode = box.open(t, b"/7/status"), box.place(t, b"/7").inode
     box.kill(child)
     with pytest.raises(ESRCH):
         status.peek(10)
     with pytest.raises(ENOENT):
         box.place(t, b"/7")
     with pytest.raises(ENOENT):
-        directory.opened.inode.lookup(b"stat", t)  # type: ignore[attr-defined]
+        directory_inode.lookup(b"stat", t)
     assert b"7" not in box.list(t, b"/")
 
 
@@ -271,14 +273,18 @@ def test_maps(box: Box, t: Any) -> None:
     exe = next(m for m in files if b"python" in m.name)
     libc = next(m for m in files if b"libc" in m.name)
     hidden = next(m for m in files if b"ld-linux" in m.name or b"/ld-" in m.name)
-    major, minor = (int(part, 16) for part in exe.dev.split(b":"))
-    known = {(os.makedev(major, minor), exe.ino): b"/usr/bin/a b\nc"}
-    t.kernel.mapped_name = lambda dev, ino: known.get((dev, ino))
+    root = HostFs(os.open("/", os.O_PATH | os.O_DIRECTORY))
+    exe_name = os.path.realpath(exe.name)
+    mount = Mount(root, root.root)
+    box.kernel.mounts.attach(mount, box.place(t, b"/fs"))
+    shown_name = b"/fs" + exe_name
+    box.place(t, shown_name)  # now it is among the cached names
     t.group.loader_range = (hidden.start, hidden.end)
     shown = {line.split()[0]: line for line in box.read(t, b"/self/maps").splitlines()}
     first = shown[b"%08x-%08x" % exe[:2]]
-    assert first[73:] == b"/usr/bin/a b\\012c"
-    assert first.split()[1:5] == [exe.perms, b"%08x" % exe.offset, exe.dev, b"%d" % exe.ino]
+    assert first[73:] == shown_name
+    dev = b"%02x:%02x" % (os.major(root.dev), os.minor(root.dev))
+    assert first.split()[1:5] == [exe.perms, b"%08x" % exe.offset, dev, b"%d" % exe.ino]
     anonymous = shown[b"%08x-%08x" % libc[:2]]
     assert anonymous.split()[1:] == [libc.perms, b"00000000", b"00:00", b"0"]
     assert b"%08x-%08x" % hidden[:2] not in shown
