@@ -1,6 +1,7 @@
 """Scheduling: sched(7), sched_setaffinity(2) sched_setscheduler(2) sched_setattr(2) and getpriority(2).
 
-Threads are the host's, so its scheduler keeps the numbers; the Sentry decides who may change them. Real-time policies
+Nice values are the host's, which schedules the threads; the Sentry decides who may change them. Which of the fair
+policies a thread has is the Sentry's own record: the host would let nobody back from SCHED_IDLE. Real-time policies
 and a better nice value are what an unprivileged user of the host cannot have: EPERM and EACCES, also for the guest's
 root.
 """
@@ -40,6 +41,7 @@ MASK_SIZE = (CPUS + 63) // 64 * 8
 MAX_MASK = 1024  # bytes of an affinity mask that are read: 8192 CPUs
 SLICE_NS = 4_000_000  # what Linux shows as the slice of a fair thread, more or less
 HOST_NOTE = "real-time policies and better nice values are refused"
+FAIR_NOTE = f"{HOST_NOTE}; SCHED_BATCH and SCHED_IDLE are only noted"
 
 
 def _target(t: Task, pid: int) -> Task:
@@ -108,10 +110,14 @@ def _set_policy(t: Task, target: Task, policy: int, priority: int) -> None:
     _permit(t, target)
     if plain in REAL_TIME:
         raise EPERM
-    _host(lambda: os.sched_setscheduler(target.host_tid, policy, os.sched_param(0)))
+    old = target.policy
+    from_idle = old & ~SCHED_RESET_ON_FORK == SCHED_IDLE != plain
+    if from_idle or old & SCHED_RESET_ON_FORK and not policy & SCHED_RESET_ON_FORK:
+        t.creds.require(CAP_SYS_NICE)
+    target.policy = policy
 
 
-@syscall("sched_setscheduler", Pid, Int, Addr, support="partial", note=HOST_NOTE)
+@syscall("sched_setscheduler", Pid, Int, Addr, support="partial", note=FAIR_NOTE)
 def sys_sched_setscheduler(t: Task, pid: int, policy: int, param_addr: int) -> int:
     if param_addr == 0 or pid < 0 or policy < 0:
         raise EINVAL
@@ -122,8 +128,7 @@ def sys_sched_setscheduler(t: Task, pid: int, policy: int, param_addr: int) -> i
 
 @syscall("sched_getscheduler", Pid)
 def sys_sched_getscheduler(t: Task, pid: int) -> int:
-    target = _target(t, pid)
-    return _host(lambda: os.sched_getscheduler(target.host_tid))
+    return _target(t, pid).policy
 
 
 @syscall("sched_setparam", Pid, Addr, support="partial", note=HOST_NOTE)
@@ -132,7 +137,7 @@ def sys_sched_setparam(t: Task, pid: int, param_addr: int) -> int:
         raise EINVAL
     (priority,) = t.mem.unpack(SCHED_PARAM, param_addr)
     target = _target(t, pid)
-    _set_policy(t, target, _host(lambda: os.sched_getscheduler(target.host_tid)), priority)
+    _set_policy(t, target, target.policy, priority)
     return 0
 
 
@@ -140,9 +145,8 @@ def sys_sched_setparam(t: Task, pid: int, param_addr: int) -> int:
 def sys_sched_getparam(t: Task, pid: int, param_addr: int) -> int:
     if param_addr == 0:
         raise EINVAL
-    target = _target(t, pid)
-    param = _host(lambda: os.sched_getparam(target.host_tid))
-    t.mem.pack(SCHED_PARAM, param_addr, param.sched_priority)
+    _target(t, pid)
+    t.mem.pack(SCHED_PARAM, param_addr, 0)
     return 0
 
 
@@ -174,7 +178,7 @@ def sys_sched_getattr(t: Task, pid: int, attr_addr: int, size: int, flags: int) 
     if attr_addr == 0 or flags or not SCHED_ATTR_SIZE_VER0 <= size <= 4096:
         raise EINVAL
     target = _target(t, pid)
-    policy = _host(lambda: os.sched_getscheduler(target.host_tid))
+    policy = target.policy
     nice = _host(lambda: os.getpriority(os.PRIO_PROCESS, target.host_tid))
     reset = 1 if policy & SCHED_RESET_ON_FORK else 0
     used = min(size, SCHED_ATTR.size)
@@ -183,7 +187,7 @@ def sys_sched_getattr(t: Task, pid: int, attr_addr: int, size: int, flags: int) 
     return 0
 
 
-@syscall("sched_setattr", Pid, Addr, UInt, support="partial", note=HOST_NOTE)
+@syscall("sched_setattr", Pid, Addr, UInt, support="partial", note=FAIR_NOTE)
 def sys_sched_setattr(t: Task, pid: int, attr_addr: int, flags: int) -> int:
     if attr_addr == 0 or pid < 0 or flags:
         raise EINVAL
@@ -201,7 +205,7 @@ def sys_sched_setattr(t: Task, pid: int, attr_addr: int, flags: int) -> int:
         raise EINVAL
     target = _target(t, pid)
     if attr_flags & 0x08:  # SCHED_FLAG_KEEP_POLICY
-        policy = _host(lambda: os.sched_getscheduler(target.host_tid)) & ~SCHED_RESET_ON_FORK
+        policy = target.policy & ~SCHED_RESET_ON_FORK
     if policy == SCHED_DEADLINE:
         raise EPERM
     _set_policy(t, target, policy | (SCHED_RESET_ON_FORK if attr_flags & 1 else 0), priority)
@@ -278,5 +282,3 @@ def _renice(task: Task, nice: int, refused: type[EPERM] | type[EACCES]) -> None:
     if nice < now:
         raise refused
     _host(lambda: os.setpriority(os.PRIO_PROCESS, task.host_tid, nice))
-
-

@@ -26,6 +26,7 @@ CLONE_THREAD, CLONE_UNTRACED = 0x1_0000, 0x80_0000
 NAMESPACES = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 CLONE_INTO_CGROUP = 0x2_0000_0000
 CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
+SCHED_RESET_ON_FORK = 0x4000_0000
 
 
 def begin_clone(t: Task, flags: int) -> None:
@@ -89,6 +90,7 @@ def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
     child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
     child.personality = t.personality
     child.affinity = t.affinity
+    child.policy = 0 if t.policy & SCHED_RESET_ON_FORK else t.policy
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child
     kernel.tasks[host_tid] = child

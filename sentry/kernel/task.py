@@ -27,7 +27,7 @@ class Task:
     __slots__ = (
         "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id", "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
-        "queued_exact", "personality", "call", "ended", "affinity",
+        "queued_exact", "personality", "call", "ended", "affinity", "policy",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +57,7 @@ class Task:
         self.stat_fd = -1  # the host's /proc/TID/stat, kept open once it was needed
         self.personality = 0
         self.affinity: frozenset[int] = frozenset()  # what sched_setaffinity(2) chose, empty for any CPU
+        self.policy = 0  # of sched_setscheduler(2), with SCHED_RESET_ON_FORK
         self.dead = False
 
     @property

@@ -86,7 +86,7 @@ class Bag:
 
 @pytest.fixture
 def t() -> Any:
-    task: Any = Bag(tid=42, host_tid=4242, mem=Memory(), creds=ROOT, comm=b"test", affinity=frozenset())
+    task: Any = Bag(tid=42, host_tid=4242, mem=Memory(), creds=ROOT, comm=b"test", affinity=frozenset(), policy=0)
     task.group = Bag(pid=42, host_pid=4242, leader=task, tasks={4242: task}, host_tasks={})
     task.kernel = Bag(tasks={4242: task}, cpus=frozenset(os.sched_getaffinity(0)), uts=Bag(nodename=b"box", domainname=b"(none)"))
     task.kernel.find_task = lambda tid: task if tid == 42 else None
