@@ -12,10 +12,8 @@ from .options import SWITCH, VALUE, Options, one_id, parse
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from runsc_py.host.protocol import Host
     from runsc_py.oci.spec import Spec
     from runsc_py.sandbox.launch import Launch
-    from runsc_py.sandbox.nursery import Nursery
 
 OPTIONS = {
     "bundle": VALUE,
@@ -57,24 +55,9 @@ def load_spec(options: Options) -> tuple[Spec, str]:
 
 def prepare(settings: Settings, options: Options, container_id: str, tty_fd: int = -1) -> Launch:
     """Everything up to a running Sentry and stub. The lock is held. `tty_fd`: `run` on a terminal of its own."""
-    from runsc_py.host.linux import LinuxHost
-    from runsc_py.sandbox.nursery import Nursery
-
     preserved = options.number("preserve-fds", 0, high=1024)
     for number in range(3, 3 + preserved):
         _check_open(number)  # before we open any ourselves
-    host = LinuxHost()
-    nursery = Nursery(host)
-    try:
-        return _prepare(host, nursery, settings, options, container_id, tty_fd, preserved)
-    except BaseException:
-        nursery.abandon()
-        raise
-
-
-def _prepare(
-    host: Host, nursery: Nursery, settings: Settings, options: Options, container_id: str, tty_fd: int, preserved: int
-) -> Launch:
     spec, bundle = load_spec(options)
     console_socket = options.text("console-socket")
     if spec.process.terminal and not console_socket and tty_fd < 0:
@@ -84,8 +67,6 @@ def _prepare(
     from runsc_py.sandbox.assemble import assemble
 
     return assemble(
-        host,
-        nursery,
         settings,
         container_id,
         spec,

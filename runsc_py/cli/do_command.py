@@ -16,9 +16,7 @@ from .options import SWITCH, VALUE, Options, parse
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from runsc_py.host.protocol import Host
     from runsc_py.oci.spec import Spec
-    from runsc_py.sandbox.nursery import Nursery
 
 OPTIONS = {"root": VALUE, "cwd": VALUE, "env": VALUE, "user": VALUE, "hostname": VALUE, "quiet": SWITCH, "tty": SWITCH}
 ALIASES = {"e": "env", "u": "user", "w": "cwd", "t": "tty"}
@@ -27,28 +25,16 @@ UNLIMITED = (1 << 64) - 1
 
 
 def main(settings: Settings, arguments: list[str]) -> int:
-    from runsc_py.host.linux import LinuxHost
-    from runsc_py.sandbox.nursery import Nursery
+    from runsc_py.sandbox.assemble import assemble
+    from runsc_py.sandbox.container import Container
+
+    from .start import start
 
     options = parse(arguments, OPTIONS, ALIASES, "do", stop_at_first=True)
     if not options.rest:
         raise Failure("do", "needs a command", "`runsc-py do -- /bin/echo hi`")
     if os.geteuid() != 0:
         raise Failure("do", "Operation not permitted", "run it as root")
-    host = LinuxHost()
-    nursery = Nursery(host)
-    try:
-        return _do(host, nursery, settings, options)
-    finally:
-        nursery.abandon()
-
-
-def _do(host: Host, nursery: Nursery, settings: Settings, options: Options) -> int:
-    from runsc_py.sandbox.assemble import assemble
-    from runsc_py.sandbox.container import Container
-
-    from .start import start
-
     _sweep(settings.root)
     container_id = f"{PREFIX}{os.getpid()}"
     spec = _spec(options)
@@ -59,7 +45,7 @@ def _do(host: Host, nursery: Nursery, settings: Settings, options: Options) -> i
 
         tty_fd = own_description(0)
         spec.process.terminal = True
-    launch = assemble(host, nursery, settings, container_id, spec, "/", overlay=True, tty_fd=tty_fd, mixed_stdio=True)
+    launch = assemble(settings, container_id, spec, "/", overlay=True, tty_fd=tty_fd, mixed_stdio=True)
     try:
         launch.commit(attached=True)
         launch.directory.unlock()

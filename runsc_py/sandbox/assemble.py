@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from runsc_py.host.protocol import Host
     from runsc_py.oci.spec import Spec
 
-    from .nursery import Nursery
-
 
 def assemble(
-    host: Host,
-    nursery: Nursery,
     settings: Settings,
     container_id: str,
     spec: Spec,
@@ -39,6 +35,9 @@ def assemble(
 ) -> Launch:
     """`tty_fd` is the caller's own terminal, for `run` and `do`; with `mixed_stdio` only those of 0, 1 and 2 that are
     terminals become the guest's console."""
+    from runsc_py.host.linux import LinuxHost
+
+    host = LinuxHost()
     directory = Directory.create(settings.root, container_id)
     try:
         record: Record = {
@@ -52,7 +51,7 @@ def assemble(
             "creatorStart": process.start_time(os.getpid()),
         }
         directory.write(record)
-        launch = _launch(host, nursery, settings, directory, spec, record, overlay)
+        launch = _launch(host, settings, directory, spec, record, overlay)
         config = launch.config
         if tty_fd >= 0:
             config.console = fcntl.fcntl(tty_fd, fcntl.F_DUPFD_CLOEXEC, 3)
@@ -67,11 +66,9 @@ def assemble(
     return launch
 
 
-def _launch(
-    host: Host, nursery: Nursery, settings: Settings, directory: Directory, spec: Spec, record: Record, overlay: bool
-) -> Launch:
+def _launch(host: Host, settings: Settings, directory: Directory, spec: Spec, record: Record, overlay: bool) -> Launch:
     config = boot_config(host, directory.id, spec, settings, overlay)
-    launch = Launch(host, nursery, directory, spec, config, record)
+    launch = Launch(host, directory, spec, config, record)
     if settings.use_cgroups and (spec.cgroups_path or _has_limits(spec)):
         try:
             launch.cgroups = cgroups.Cgroups(spec.cgroups_path or f"runsc-py/{directory.id}")

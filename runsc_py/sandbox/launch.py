@@ -13,13 +13,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from runsc_py.errors import Failure, failure_of
-from runsc_py.host import cgroups
+from runsc_py.host import cgroups, network
+from runsc_py.host import flags as f
 from sentry.boot import CONSOLE
 
-from . import process, stub
+from . import process, sentry, stub
 from .directory import Directory, Record
 from .links import ATTACHED, COMMIT
-from .nursery import Surroundings
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from runsc_py.oci.spec import Spec
     from sentry.boot import BootConfig
 
-    from .nursery import Nursery
-
 BOOT_PATIENCE_S = 60.0
 ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "sentry", "engine")
 
@@ -37,11 +35,8 @@ ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.ab
 class Launch:
     """One creation under way. `stub_pid` is the container's pid once `create` has returned."""
 
-    def __init__(
-        self, host: Host, nursery: Nursery, directory: Directory, spec: Spec, config: BootConfig, record: Record
-    ) -> None:
+    def __init__(self, host: Host, directory: Directory, spec: Spec, config: BootConfig, record: Record) -> None:
         self.host = host
-        self.nursery = nursery
         self.directory = directory
         self.spec = spec
         self.config = config
@@ -50,7 +45,8 @@ class Launch:
         self.netns_fd = -1
         self.terminal_fd = -1  # becomes the stub's controlling terminal
         self.stub_pid = 0
-        self.creator = nursery.link
+        self.sentry_pid = 0
+        self.creator: socket | None = None
         self.notes: list[str] = []
 
     def create(self) -> None:
@@ -60,15 +56,17 @@ class Launch:
         try:
             self._make_cgroups()
             pair = _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+            self.creator, sentry_creator = _socket.socketpair(*pair)
             sentry_stub, stub_sentry = _socket.socketpair(*pair)
-            self.config.stub_fd = sentry_stub.fileno()
+            self.config.creator_fd, self.config.stub_fd = sentry_creator.fileno(), sentry_stub.fileno()
             self.config.control_fd = self._listen()
             self.config.exit_fd = self._open(f"{self.directory.path}/exit", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             self.config.loader_fd = self._open(f"{ENGINE}/loader", os.O_RDONLY)
             procs_fds = self.cgroups.open_procs() if self.cgroups else []
-            self._hand_over(procs_fds)
+            self._fork_sentry(procs_fds)
             for fd in (self.config.control_fd, self.config.exit_fd, self.config.loader_fd):
                 os.close(fd)
+            sentry_creator.close()
             sentry_stub.close()
             parent = self._fork_stub(procs_fds, stub_sentry.fileno())
             stub_sentry.close()
@@ -82,6 +80,7 @@ class Launch:
 
     def commit(self, attached: bool = False) -> None:
         """From here on the container lives without us; or, `attached`, still ends with us."""
+        assert self.creator is not None
         try:
             self.creator.send(ATTACHED if attached else COMMIT)
         except OSError as err:
@@ -91,16 +90,19 @@ class Launch:
 
     def reap_sentry(self) -> None:
         """After the stub's end, which the Sentry told it as its last act."""
-        self.nursery.abandon()
+        os.kill(self.sentry_pid, signal.SIGKILL)
+        os.waitpid(self.sentry_pid, 0)
 
     def undo(self) -> None:
-        self.nursery.abandon()
-        if self.stub_pid > 0:
-            try:
-                os.kill(self.stub_pid, signal.SIGKILL)  # our child, not yet waited for: the number is still its
-                os.waitpid(self.stub_pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
+        if self.creator is not None:
+            self.creator.close()
+        for pid in (self.sentry_pid, self.stub_pid):
+            if pid > 0:
+                try:
+                    os.kill(pid, signal.SIGKILL)  # our own children, not yet waited for: the numbers are still theirs
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    pass
         if self.cgroups is not None:
             cgroups.remove(self.cgroups.directories)
             cgroups.remove_empty(self.cgroups.parents)
@@ -127,10 +129,20 @@ class Launch:
         link.listen(16)
         return link.detach()
 
-    def _hand_over(self, procs_fds: list[int]) -> None:
-        pid = self.nursery.pid
+    def _fork_sentry(self, procs_fds: list[int]) -> None:
+        """As pid 1 of a new pid namespace: its death, whatever the cause, takes every guest with it."""
+        own = network.open_namespace("/proc/self/ns/pid")
+        self.host.unshare(f.CLONE_NEWPID)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                around = sentry.Surroundings(self.directory.path, procs_fds, self.netns_fd)
+                sentry.run(self.host, self.config, around)
+        finally:
+            self.host.setns(own, f.CLONE_NEWPID)
+            os.close(own)
+        self.sentry_pid = pid
         self.record["sentryPid"], self.record["sentryStart"] = pid, process.start_time(pid)
-        self.nursery.hand_over(self.config, Surroundings(self.directory.path, procs_fds, self.netns_fd))
 
     def _fork_stub(self, procs_fds: list[int], sentry_fd: int) -> socket:
         """It builds its mount namespace while the Sentry boots, and waits for the guests' /proc."""
@@ -146,6 +158,7 @@ class Launch:
         pid = os.fork()
         if pid == 0:
             ours.close()
+            assert self.creator is not None
             self.creator.close()  # else the Sentry would not see our end
             stub.run(self.host, plan, theirs)
         theirs.close()
@@ -159,6 +172,7 @@ class Launch:
         """A pidfd of the guest's first task, parked in its loader."""
         import _socket
 
+        assert self.creator is not None
         self.creator.settimeout(BOOT_PATIENCE_S)
         try:
             text, rights, _, _ = self.creator.recvmsg(16384, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)

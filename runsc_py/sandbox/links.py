@@ -8,8 +8,6 @@ import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _socket import socket
-
     from sentry.kernel.kernel import Kernel
 
     from .control import Control
@@ -26,8 +24,10 @@ class CreatorLink:
     """Reports that the sandbox is ready, or why not. Until `create` has committed, its end is the Sentry's end; for an
     attached one (`do`) it stays so."""
 
-    def __init__(self, link: socket) -> None:
-        self.link = link
+    def __init__(self, fd: int) -> None:
+        import _socket
+
+        self.link = _socket.socket(fileno=fd)
         self.kernel: Kernel | None = None
 
     def attach(self, kernel: Kernel) -> None:

@@ -15,31 +15,34 @@ from runsc_py.host import flags as f
 from sentry import boot
 
 if TYPE_CHECKING:
-    from _socket import socket
     from typing import NoReturn
 
     from runsc_py.host.protocol import Host
     from sentry.boot import BootConfig
 
-    from .nursery import Surroundings
-
 NAME = b"runsc-sentry"
 RESTRICTED = f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV | f.MOUNT_ATTR_NOEXEC
 
 
-def run(host: Host, link: socket) -> NoReturn:
+class Surroundings:
+    """What the Sentry enters on its way, given by `create`."""
+
+    def __init__(self, mount_point: str, procs_fds: list[int], netns_fd: int) -> None:
+        self.mount_point = mount_point  # any directory of the host; the new root is mounted there for a moment
+        self.procs_fds = procs_fds
+        self.netns_fd = netns_fd
+
+
+def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     """Never returns: the child of `create` ends here."""
+    import _socket  # noqa: F401
+
     from .confine import confine
     from .control import Control, leave_status
     from .links import CreatorLink, StubLink
-    from .nursery import receive, unpack
 
-    creator = CreatorLink(link)
-    config: BootConfig | None = None
+    creator = CreatorLink(config.creator_fd)
     try:
-        boot.load()
-        config, around = unpack(*receive(link))
-        config.creator_fd = link.fileno()
         config.backing_fd, config.proc_fd = enter(host, config, around)
         kernel = boot.boot(config)
         confine(host)
@@ -56,13 +59,10 @@ def run(host: Host, link: socket) -> NoReturn:
         stub.finish(status)
         control.finish(status)
         os._exit(0)
-    except EOFError:
-        pass  # `create` gave up
     except BaseException as err:
         text, code = explain(err)
         creator.failed(text, code)
-        if config is not None:
-            leave_status(config, signal.SIGKILL, text)
+        leave_status(config, signal.SIGKILL, text)
     os._exit(1)
 
 
@@ -74,6 +74,7 @@ def enter(host: Host, config: BootConfig, around: Surroundings) -> tuple[int, in
     _oom_score(config.oom_score_adj)
     if around.netns_fd >= 0:
         host.setns(around.netns_fd, f.CLONE_NEWNET)
+    boot.load()
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     host.unshare(f.CLONE_NEWNS | f.CLONE_NEWIPC | f.CLONE_NEWUTS)
     host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")

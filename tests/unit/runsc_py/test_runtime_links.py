@@ -184,13 +184,9 @@ def pair() -> tuple[socket.socket, int]:
     return ours, theirs.detach()
 
 
-def creator(fd: int) -> CreatorLink:
-    return CreatorLink(socket.socket(fileno=fd))
-
-
 def test_ready_brings_a_pidfd(kernel: Kernel) -> None:
     ours, fd = pair()
-    creator(fd).ready(os.getpid())
+    CreatorLink(fd).ready(os.getpid())
     text, rights, _, _ = ours.recvmsg(64, socket.CMSG_SPACE(4))
     pidfd = struct.unpack("i", rights[0][2])[0]
     assert f"Pid:\t{os.getpid()}" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
@@ -201,7 +197,7 @@ def test_ready_brings_a_pidfd(kernel: Kernel) -> None:
 @pytest.mark.usefixtures("exits")
 def test_create_dies_before_it_commits(kernel: Kernel) -> None:
     ours, fd = pair()
-    creator(fd).attach(kernel)  # type: ignore[arg-type]
+    CreatorLink(fd).attach(kernel)  # type: ignore[arg-type]
     ours.close()
     with pytest.raises(Ended):
         kernel.turn()
@@ -210,14 +206,14 @@ def test_create_dies_before_it_commits(kernel: Kernel) -> None:
 @pytest.mark.usefixtures("exits")
 def test_commit_lets_go_and_attached_does_not(kernel: Kernel) -> None:
     ours, fd = pair()
-    creator(fd).attach(kernel)  # type: ignore[arg-type]
+    CreatorLink(fd).attach(kernel)  # type: ignore[arg-type]
     ours.send(b"commit")
     kernel.turn()
     ours.close()
     kernel.turn(10)
     assert not kernel.callbacks
     ours, fd = pair()
-    link = creator(fd)
+    link = CreatorLink(fd)
     link.attach(kernel)  # type: ignore[arg-type]
     ours.send(b"attached")
     kernel.turn()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import stat
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +13,10 @@ import pytest
 from runsc_py.host import flags as f
 from runsc_py.host import trees, tty
 from runsc_py.oci.mounts import Mount
-from runsc_py.sandbox import confine, nursery, sentry, stub
-from runsc_py.sandbox.nursery import Surroundings
+from runsc_py.sandbox import confine, sentry, stub
 from runsc_py.sandbox.stub import StubPlan
 from sentry import boot
-from sentry.boot import CONSOLE, BootConfig, BootDevice, BootMount
+from sentry.boot import CONSOLE, BootConfig, BootMount
 from tests.unit.runsc_py.recording import RecordingHost
 
 
@@ -31,104 +27,33 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("setsid", "fchdir", "chdir", "mkdir", "dup2", "umask"):
         monkeypatch.setattr(os, name, lambda *a, _name=name: steps.append(_name))
     monkeypatch.setattr(signal, "signal", lambda *a: None)
+    monkeypatch.setattr(boot, "load", lambda: steps.append("load"))
     return steps
 
 
-def test_the_sentry_shuts_itself_in(harmless: list[str]) -> None:
+def test_sentry_imports_before_it_loses_the_hosts_files(harmless: list[str]) -> None:
     host = RecordingHost()
-    around = Surroundings("/somewhere", [], 5)
+    monitored = []
+
+    def load() -> None:
+        monitored.extend(host.named())
+
+    boot.load = load
+    around = sentry.Surroundings("/somewhere", [], 5)
     backing, proc = sentry.enter(host, BootConfig("c"), around)
     assert host.names[backing] == "new tmpfs"
+    assert "unshare" not in monitored, "the modules are read from the host's files"
+    assert monitored == ["setns"]
     names = host.named()
-    steps = ("setns", "unshare", "mount", "pivot_root", "umount", "mount_setattr", "close_range")
-    order = [names.index(name) for name in steps]
+    order = [
+        names.index(n) for n in ("setns", "unshare", "mount", "pivot_root", "umount", "mount_setattr", "close_range")
+    ]
     assert order == sorted(order)
     assert ("setns", 5, f.CLONE_NEWNET) in host.calls
     assert ("mount", b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"") in host.calls
     sealed = next(call for call in host.calls if call[0] == "mount_setattr")
     assert isinstance(sealed[3], int) and sealed[3] & f.MOUNT_ATTR_RDONLY
     os.close(proc)
-
-
-class Left(Exception):
-    """os._exit was called."""
-
-
-def test_the_kernel_is_imported_before_the_hosts_files_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[str] = []
-
-    def leave(code: int) -> None:
-        raise Left
-
-    def enter(*arguments: object) -> tuple[int, int]:
-        steps.append("enter")
-        return -1, -1
-
-    def start(config: BootConfig) -> None:
-        steps.append("boot")
-        raise boot.BootError("enough", 126)
-
-    monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(boot, "load", lambda: steps.append("load"))
-    monkeypatch.setattr(boot, "boot", start)
-    monkeypatch.setattr(sentry, "enter", enter)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    nursery.send(ours, *nursery.pack(BootConfig("c"), Surroundings("/x", [], -1)))
-    with pytest.raises(Left):
-        sentry.run(RecordingHost(), theirs)
-    assert steps == ["load", "enter", "boot"]
-    assert json.loads(ours.recv(4096)) == {"error": "enough", "code": 126}
-
-
-def test_a_create_that_gives_up_ends_the_sentry_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    def leave(code: int) -> None:
-        raise Left
-
-    monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(boot, "load", lambda: None)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.close()
-    with pytest.raises(Left):
-        sentry.run(RecordingHost(), theirs)
-
-
-def test_a_configuration_arrives_as_it_was(tmp_path: Path) -> None:
-    """More data than one message holds, and more descriptors than one may carry."""
-    config = BootConfig("c")
-    config.args, config.env = [b"a" * 100_000], [b"\xff=1"]
-    config.rlimits, config.sysctl = {7: (1, 2**64 - 1)}, {b"a.b": b"1"}
-    config.devices = [BootDevice(b"/dev/x", 0o20600, 1, 3, 0, 5)]
-    names = [tmp_path / str(n) for n in range(150)]
-    for name in names:
-        name.touch()
-    config.mounts = [BootMount(b"/m%d" % n, "bind", os.open(names[n], os.O_PATH)) for n in range(148)]
-    config.mounts.append(BootMount(b"/proc", "proc", flags=7, data=b"x=1", copy_up=True))
-    config.root_fd = os.open(names[148], os.O_PATH)
-    config.stdio = (CONSOLE, os.open(names[149], os.O_RDONLY), CONSOLE)
-    config.preserved = {3: config.stdio[1]}
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    data, fds = nursery.pack(config, Surroundings("/state", [config.root_fd], -1))
-    sender = threading.Thread(target=nursery.send, args=(ours, data, fds))
-    sender.start()
-    got, around = nursery.unpack(*nursery.receive(theirs))
-    sender.join()
-    assert (got.args, got.env, got.rlimits, got.sysctl) == (config.args, config.env, config.rlimits, config.sysctl)
-    assert (got.devices[0].path, got.devices[0].gid) == (b"/dev/x", 5)
-    assert [os.readlink(f"/proc/self/fd/{m.source_fd}") for m in got.mounts[:148]] == [str(n) for n in names[:148]]
-    last = got.mounts[148]
-    assert (last.destination, last.kind, last.source_fd, last.flags, last.data, last.copy_up) == (
-        b"/proc", "proc", -1, 7, b"x=1", True,
-    )  # fmt: skip
-    assert os.readlink(f"/proc/self/fd/{got.root_fd}").endswith("148") and got.stdio[0] == CONSOLE
-    assert os.path.sameopenfile(got.stdio[1], config.stdio[1]) and os.path.sameopenfile(
-        got.preserved[3], config.stdio[1]
-    )
-    assert around.mount_point == "/state" and os.path.sameopenfile(around.procs_fds[0], config.root_fd)
-    for fd in (*fds, *(m.source_fd for m in got.mounts if m.source_fd >= 0)):
-        try:
-            os.close(fd)
-        except OSError:
-            pass  # named twice
 
 
 def test_all_but_the_named_descriptors_are_closed() -> None:
