@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,9 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PLACES = ("host", "sandbox")
+signal.pthread_sigmask(signal.SIG_SETMASK, [])      # what a caller blocked would be inherited by every program below
+if str(PROJECT) not in sys.path:        # tests share modules as tests.NAME
+    sys.path.insert(0, str(PROJECT))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

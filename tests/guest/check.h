@@ -324,6 +324,11 @@ int main(int argc, char **argv)
 	for (; i < argc && size_count < 8; i++)
 		sizes[size_count++] = atol(argv[i]);
 	umask(022);
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL); /* what the caller blocks and ignores is none of ours */
+	for (int sig = 1; sig < 32; sig++)
+		signal(sig, SIG_DFL);
 	for (int fd = 3; fd < 1024; fd++)
 		close(fd); /* what the caller left open would change the numbers */
 	char top[PATH_MAX];
