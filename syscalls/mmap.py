@@ -5,12 +5,14 @@ Anonymous memory never comes here (platform/native.py). A read-only descriptor m
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EACCES, EINVAL, ENOMEM, EPERM
 from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
 from syscalls.registry import CONTINUE, syscall
 from vfs.core.walk import Path
+from vfs.fs.mem_devices import ZeroFile
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -36,6 +38,9 @@ def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, of
     if prot & PROT_EXEC and isinstance(opened, Path) and opened.mount.flags & MS_NOEXEC:
         raise EPERM
     writable = shared and file.writable
+    if isinstance(file, ZeroFile):
+        _inject_zeros(t, file, fd, writable)
+        return CONTINUE
     injected = t.fds.injected.get(fd)
     if injected is None or injected[0] is not file or writable and not injected[1]:
         t.kernel.platform.add_fd(t, file.host_fd(writable), fd)
@@ -43,3 +48,14 @@ def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, of
         if fd == t.kernel.loader_at:
             t.fds.loader_lost = True  # put back by the next exec
     return CONTINUE
+
+
+def _inject_zeros(t: Task, file: ZeroFile, fd: int, writable: bool) -> None:
+    host_fd = file.fresh_fd(writable)
+    try:
+        t.kernel.platform.add_fd(t, host_fd, fd)
+    finally:
+        os.close(host_fd)
+    t.fds.injected[fd] = (file, writable)
+    if fd == t.kernel.loader_at:
+        t.fds.loader_lost = True

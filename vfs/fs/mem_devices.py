@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import EINVAL, ENODEV, ENOSPC, ENOTTY, EPERM
+from sentry.abi.errno import EINVAL, ENOMEM, ENOSPC, ENOTTY, EPERM
 from vfs.core.file import File
 from vfs.core.open_dir import PlacedFile
 from vfs.core.special import register_char
@@ -19,7 +19,7 @@ MAJOR = 1
 NULL, ZERO, FULL, RANDOM, URANDOM = 3, 5, 7, 8, 9
 RNDGETENTCNT, RNDADDTOENTCNT, RNDADDENTROPY = 0x80045200, 0x40045201, 0x40085203
 ENTROPY_BITS = 256  # a full pool
-_zero_fd = -1
+WHOLE = (1 << 63) - 4096  # bytes of the file behind a mapping of /dev/zero: any offset, any growth by mremap(2)
 
 
 class NullFile(PlacedFile):
@@ -53,22 +53,31 @@ class ZeroFile(NullFile):
     def peek(self, size: int) -> bytes:
         return bytes(size)
 
-    def host_fd(self, write_shared: bool) -> int:
-        if _zero_fd < 0:
-            raise ENODEV
-        return _zero_fd
+    def fresh_fd(self, write_shared: bool) -> int:
+        """For one mmap(2), closed by the caller: every shared mapping is memory of its own (mem(4))."""
+        fd = os.memfd_create("zero", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, WHOLE)
+            if write_shared:
+                return fd
+            read_only = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(fd)
+            raise ENOMEM
+        os.close(fd)
+        return read_only
 
 
-class FullFile(ZeroFile):
+class FullFile(NullFile):
     __slots__ = ()
+
+    def peek(self, size: int) -> bytes:
+        return bytes(size)
 
     def write(self, data: bytes) -> int:
         if data:
             raise ENOSPC
         return 0
-
-    def host_fd(self, write_shared: bool) -> int:
-        raise ENODEV
 
 
 class RandomFile(NullFile):
@@ -96,12 +105,6 @@ def _open(inode: Inode, path: Path, flags: int, t: Task) -> File:
 
 
 def register() -> None:
-    """Enter the drivers. The host's /dev/zero is kept for mmap(2): it has no state, and nothing can be stored in it."""
-    global _zero_fd
+    """Enter the drivers."""
     for number in _KINDS:
         register_char(MAJOR, number, _open)
-    if _zero_fd < 0:
-        try:
-            _zero_fd = os.open("/dev/zero", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            _zero_fd = -1
