@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import S_IFREG
+from sentry.abi.const.tasks import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+)
+from sentry.abi.errno import EINVAL, ENOTTY, EPERM
 from vfs.core.anon import path_of
 from vfs.core.file import File, Stat
 from vfs.core.node import FileSystem, Inode
@@ -22,6 +33,11 @@ NAMESPACES = {
     b"time": (b"time", 4026531834), b"time_for_children": (b"time", 4026531834),
     b"user": (b"user", 4026531837), b"uts": (b"uts", 4026531838),
 }  # fmt: skip
+TYPES = {
+    b"cgroup": CLONE_NEWCGROUP, b"ipc": CLONE_NEWIPC, b"mnt": CLONE_NEWNS, b"net": CLONE_NEWNET, b"pid": CLONE_NEWPID,
+    b"time": CLONE_NEWTIME, b"user": CLONE_NEWUSER, b"uts": CLONE_NEWUTS,
+}  # fmt: skip
+NS_GET_USERNS, NS_GET_PARENT, NS_GET_NSTYPE, NS_GET_OWNER_UID = 0xB701, 0xB702, 0xB703, 0xB704  # ioctl_ns(2)
 NSFS_DEV = 4
 
 
@@ -40,6 +56,23 @@ class NamespaceFile(File):
 
     def stat(self) -> Stat:
         return Stat(NSFS_DEV, self.ino, S_IFREG | 0o444, 1, 0, 0, 0, 0, 4096, 0, 0, 0, 0)
+
+    def ioctl(self, t: Task, request: int, arg: int) -> int:
+        """ioctl_ns(2): all belong to the first user namespace, and none has a parent that could be seen."""
+        if request == NS_GET_USERNS:
+            if self.kind == b"user":
+                raise EPERM
+            return t.fds.install(NamespaceFile(b"user", NAMESPACES[b"user"][1]), cloexec=True)
+        if request == NS_GET_PARENT:
+            raise EPERM if self.kind in (b"pid", b"user") else EINVAL
+        if request == NS_GET_NSTYPE:
+            return TYPES[self.kind]
+        if request == NS_GET_OWNER_UID:
+            if self.kind != b"user":
+                raise EINVAL
+            t.mem.put_u32(arg, 0)
+            return 0
+        raise ENOTTY
 
     def reopen(self, flags: int, t: Task) -> File:
         return NamespaceFile(self.kind, self.ino, flags)

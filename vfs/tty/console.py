@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import termios
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.tty import TIOCGWINSZ
@@ -26,7 +27,7 @@ READ_SIZE = 4096
 class Console(Port):
     """`host_fd` is our own description of the host's terminal, so that O_NONBLOCK is nobody else's."""
 
-    __slots__ = ("_kernel", "_saved", "_watched", "host_fd", "output", "tty")
+    __slots__ = ("_kernel", "_saved", "_watched", "ended", "host_fd", "output", "tty")
 
     def __init__(self, kernel: Kernel, host_fd: int, index: int = 0) -> None:
         self._kernel = kernel
@@ -35,6 +36,7 @@ class Console(Port):
         self.tty = Tty(kernel, self, index)
         self._saved: list[object] | None = None
         self._watched = 0
+        self.ended: Callable[[], None] | None = None  # called when it is closed or hung up
         self.resize()
         self._watch()
 
@@ -92,6 +94,8 @@ class Console(Port):
         self.host_fd = -1
         self.output.clear()
         self.tty.hang_up()
+        if self.ended is not None:
+            self.ended()
 
     def _watch(self) -> None:
         """Ask for input while there is room for it, for output while some waits."""

@@ -9,6 +9,7 @@ from vfs.core.dentry import Path
 from vfs.core.special import register_char
 from vfs.core.walk import find
 from vfs.fs.devpts import PTS_MAJOR, Devpts, PtsNode
+from vfs.tty.console import Console
 from vfs.tty.file import TtyFile, open_tty
 from vfs.tty.pair import Master, Pair
 from vfs.tty.session import controlling_tty, terminals
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vfs.core.node import Inode
 
 CONSOLE_GID = 5  # the group "tty" of every distribution
+FIRST_UNNAMED = 1 << 16  # number of a terminal where no devpts is mounted
 
 
 def register() -> None:
@@ -48,6 +50,16 @@ def attach_console(kernel: Kernel, tty: Tty) -> None:
     known.console = tty
     if known.devpts is not None:
         known.devpts.add(tty.index, tty, 0, CONSOLE_GID)
+
+
+def new_terminal(kernel: Kernel, host_fd: int) -> Console:
+    """A further terminal of the host (`exec` with one): it has the next free name in devpts until it is closed."""
+    fs = terminals(kernel).devpts
+    console = Console(kernel, host_fd, fs.free_number() if fs is not None else FIRST_UNNAMED)
+    if fs is not None:
+        fs.add(console.tty.index, console.tty, 0, CONSOLE_GID)
+        console.ended = lambda: fs.remove(console.tty.index)
+    return console
 
 
 def open_controlling(inode: Inode, path: Path, flags: int, t: Task) -> File:

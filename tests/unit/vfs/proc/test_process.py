@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sentry.abi.const.rights import CAP_SYS_PTRACE
-from sentry.abi.errno import EACCES, EINVAL, EIO, ENOENT, ESRCH
+from sentry.abi.const.tasks import CLONE_NEWNET
+from sentry.abi.errno import EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH
 from tests.unit.vfs.proc.box import Box
 from vfs.anon.pipe import make_pipe
 from vfs.core.mount import Mount
@@ -294,3 +295,13 @@ def test_maps(box: Box, t: Any) -> None:
     assert b"libc" not in text
     assert box.read(t, b"/self/smaps").count(b"\nRss:") == len(shown)
     assert box.read(t, b"/self/smaps_rollup").count(b"[rollup]") == 1
+
+
+def test_namespace_requests(box: Box, t: Any) -> None:
+    file = box.open(t, b"/self/ns/net")
+    owner = t.fds.get(file.ioctl(t, 0xB701, 0))
+    assert owner.stat().ino == box.place(t, b"/self/ns/user").inode.stat().ino
+    assert file.ioctl(t, 0xB703, 0) == CLONE_NEWNET
+    for refused, which, request in ((EPERM, owner, 0xB701), (EINVAL, file, 0xB702), (EPERM, owner, 0xB702)):
+        with pytest.raises(refused):
+            which.ioctl(t, request, 0)

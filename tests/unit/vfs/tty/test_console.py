@@ -133,3 +133,16 @@ def test_name_in_devpts(setup: Setup) -> None:
     assert file.tty is setup.console.tty
     assert file.stat().rdev == setup.file.stat().rdev == 0x8800
     assert fs.free_number() == 1
+
+
+def test_terminal_of_exec(kernel: Any) -> None:
+    fs = devices.make_devpts(kernel)
+    master, slave = os.openpty()
+    console = devices.new_terminal(kernel, slave)
+    assert console.tty.index == 0
+    assert fs.dentry(0).inode.rdev == 0x8800
+    assert devices.open_slave(fs.dentry(0).inode, Path(Mount(fs, fs.root), fs.dentry(0)), 0o402, None).poll() & OUT  # type: ignore[arg-type]
+    console.close()
+    assert fs.top.nodes == {}
+    os.close(master)
+    os.close(slave)
