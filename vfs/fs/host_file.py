@@ -35,6 +35,8 @@ class HostFile(File):
         self.inode = inode
         self.fd = fd
         self._append = flags & O_APPEND
+        if not inode.opens:
+            inode.fs.in_use[inode.st.st_dev, inode.ino] = inode
         inode.opens.append(fd)
         if flags & O_ACCMODE:
             inode.writers += 1
@@ -82,6 +84,8 @@ class HostFile(File):
     def release(self) -> None:
         inode = self.inode
         inode.opens.remove(self.fd)
+        if not inode.opens:
+            inode.fs.in_use.pop((inode.st.st_dev, inode.ino), None)
         if self.flags & O_ACCMODE:
             inode.writers -= 1
         host.close(self.fd)

@@ -4,7 +4,8 @@ Rules
 1. The host resolves single components only, below descriptors that we hold (vfs.fs.host_calls).
 2. A dentry is believed for a directory in the middle of a path for TRUST_S; the last component is looked up by one
    fstatat, whose result is also the answer of stat(2). So files that are put in from outside (podman cp) are seen.
-3. One `HostInode` stands for one (device, inode number) of the host, while anybody holds it.
+3. One `HostInode` stands for one (device, inode number) of the host: by its dentry, by `links` if it has several names,
+   by `in_use` while it is open, whatever happens to its names outside.
 4. Permissions are ours; the Sentry's own identity only has to be able. New objects get the guest's ids.
 5. Fifos and sockets are names on the host and objects of ours; devices of the host are never opened.
 """
@@ -16,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
+from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFMT, S_IFREG
 from sentry.abi.const.mounts import EXT4_SUPER_MAGIC
 from sentry.abi.errno import ENOENT, ENOTDIR, EPERM, ESTALE
 from vfs.core.file import Stat
@@ -60,7 +61,8 @@ class HostFs(FileSystem):
         self.source = source
         self.uids = None if uids is None or uids.identity else uids
         self.gids = None if gids is None or gids.identity else gids
-        self.inodes: WeakValueDictionary[tuple[int, int], HostInode] = WeakValueDictionary()
+        self.links: WeakValueDictionary[tuple[int, int], HostInode] = WeakValueDictionary()  # of more than one name
+        self.in_use: dict[tuple[int, int], HostInode] = {}  # with open files
         self.open_dirs: dict[HostInode, None] = {}  # those with a descriptor, oldest first
         self.spare: tuple[HostInode, int] | None = None  # a file just created, for the open that follows
         st = host.fstat(fd)
@@ -81,12 +83,16 @@ class HostFs(FileSystem):
     def inode_of(self, st: stat_result, parent: HostInode | None, name: bytes) -> HostInode:
         """The inode of what was just looked up as `name` in `parent`."""
         key = (st.st_dev, st.st_ino)
-        inode = self.inodes.get(key)
+        inode = self.in_use.get(key)
+        linked = st.st_nlink > 1 and st.st_mode & S_IFMT != S_IFDIR
+        if inode is None and linked:
+            inode = self.links.get(key)
         if inode is None or inode.mode & S_IFMT != st.st_mode & S_IFMT:
             inode = HostInode(self, st)
-            self.inodes[key] = inode
         else:
             inode.adopt(st)
+        if linked:
+            self.links[key] = inode
         inode.parent = parent
         inode.alias = name
         return inode
@@ -214,8 +220,13 @@ class HostInode(HostAttr):
 
     def _stale(self) -> ESTALE:
         """A directory is not where it was: believe no cached dentry any more (the walk then tries again)."""
-        for inode in self.fs.inodes.values():
-            inode.expires = 0.0
+        todo = [self.fs.root]
+        while todo:
+            dentry = todo.pop()
+            inode = dentry.inode
+            if isinstance(inode, HostInode):
+                inode.expires = 0.0
+            todo += dentry.children.values()
         return ESTALE()
 
     def _trim(self, keep: list[HostInode]) -> None:
@@ -329,6 +340,7 @@ class HostInode(HostAttr):
         source_fd, target_fd = source.both(self)
         host.link(source_fd, inode.alias, target_fd, name)
         inode.refresh()
+        self.fs.links[inode.st.st_dev, inode.ino] = inode
 
     def unlink(self, name: bytes, inode: Inode) -> None:
         host.unlink(self.handle(), name)

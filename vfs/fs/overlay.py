@@ -47,7 +47,7 @@ class OverlayFs(TmpFs):
 
     def __init__(self, lower: HostFs, backing: Backing, space: Space | None = None) -> None:
         self.lower = lower
-        self.by_lower: WeakValueDictionary[HostInode, OverlayInode] = WeakValueDictionary()
+        self.by_lower: WeakValueDictionary[HostInode, OverlayInode] = WeakValueDictionary()  # of more than one name
         self._devices = {lower.host_dev: 0}
         root = lower.root.inode
         assert isinstance(root, HostInode)
@@ -62,11 +62,13 @@ class OverlayFs(TmpFs):
 
     def over(self, lower: HostInode, parent: OverlayInode | None, name: bytes) -> OverlayInode:
         """The inode that shows `lower`, found as `name` in `parent`."""
-        inode = self.by_lower.get(lower)
+        linked = lower.nlink > 1 and lower.mode & S_IFMT != S_IFDIR
+        inode = self.by_lower.get(lower) if linked else None
         if inode is None:
             device = self._devices.setdefault(lower.st.st_dev, len(self._devices))
             inode = OverlayInode(self, lower.ino | device << 48, lower.mode, lower.uid, lower.gid, lower.rdev, lower)
-            self.by_lower[lower] = inode
+            if linked:
+                self.by_lower[lower] = inode
         if inode.lower is not None and not inode.owned:
             inode.show()
             inode.parent = parent

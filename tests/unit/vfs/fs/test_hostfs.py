@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,7 +175,7 @@ def test_forgotten_dentries_are_found_again(guest: Guest, monkeypatch: pytest.Mo
     assert guest.call("chdir", b"/keep") == 0
     held = guest.t.fs.cwd.dentry
     monkeypatch.setattr(dentry, "CACHE_LIMIT", 50)
-    monkeypatch.setattr(dentry, "_cached", dict.fromkeys([held]))
+    monkeypatch.setattr(dentry, "_cached", deque([held]))
     for n in range(300):
         guest.put(b"/x%d" % n, b"")
         assert guest.call("stat", b"/x%d" % n, BASE) == 0
