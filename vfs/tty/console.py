@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import termios
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 65536
 READ_SIZE = 4096
+WRITE_SIZE = 16384
+PATIENCE_S = 2.0  # at the end: how long nobody may read before what is left is thrown away
+PAUSE_S = 0.002
 
 
 class Console(Port):
@@ -79,8 +83,14 @@ class Console(Port):
         self.tty.set_winsize((rows, columns, width, height))
 
     def close(self) -> None:
-        """Write out what can be written, restore the host's terminal, hang up ours."""
+        """The sandbox ends: write out what waits while somebody reads it, restore the host's terminal, hang up ours."""
         self._write_out()
+        left, since = len(self.output), time.monotonic()
+        while self.output and time.monotonic() - since < PATIENCE_S:
+            time.sleep(PAUSE_S)
+            self._write_out()
+            if len(self.output) < left:
+                left, since = len(self.output), time.monotonic()
         self.restore()
         self._end()
 
@@ -135,7 +145,7 @@ class Console(Port):
         before = len(self.output)
         while self.output and self.host_fd >= 0:
             try:
-                done = os.write(self.host_fd, self.output[:READ_SIZE])
+                done = os.write(self.host_fd, self.output[:WRITE_SIZE])
             except BlockingIOError:
                 break
             except OSError:

@@ -8,6 +8,9 @@ from vfs.tty.termios import Termios
 _TRANSLATING = c.OPOST | c.ONLCR | c.OCRNL | c.ONOCR | c.ONLRET | c.OLCUC
 _PLAIN = c.OPOST | c.ONLCR  # the settings that nearly every terminal has; they take the short way
 
+_STILL = bytes(char for char in range(256) if char >= 0x20 and char != 0x7F)
+_CONTINUATION = bytes(range(0x80, 0xC0))  # of UTF-8
+
 
 def is_control(char: int) -> bool:
     return char < 0x20 or char == 0x7F
@@ -108,7 +111,11 @@ class Output:
         last = max(part.rfind(b"\n"), part.rfind(b"\r"))
         if last >= 0:
             self.column = self.line_column = 0
-        for char in part[last + 1 :]:
+        rest = part[last + 1 :]
+        if not rest.translate(None, _STILL):  # no tabs, backspaces or other controls: what takes a column counts
+            self.column += len(rest.translate(None, _CONTINUATION) if self.utf8 else rest)
+            return
+        for char in rest:
             if char == 0x09:
                 self.column += 8 - (self.column & 7)
             elif char == 0x08:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import struct
 import termios
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,6 +90,23 @@ def test_output_is_bounded(setup: Setup) -> None:
     assert seen == (text * 100)[:total]
     assert setup.file.poll() & OUT
     assert setup.file.write(b"x") == 1
+
+
+def test_nothing_is_lost_at_the_end(setup: Setup) -> None:
+    text = b"0123456789abcdef" * 3000
+    assert setup.file.write(text) == len(text)
+    seen = bytearray()
+
+    def read_slowly() -> None:
+        os.set_blocking(setup.master, True)
+        while len(seen) < len(text):
+            seen.extend(os.read(setup.master, 1000))
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    setup.console.close()
+    reader.join(10)
+    assert bytes(seen) == text
 
 
 def test_size_follows_the_host(setup: Setup) -> None:
