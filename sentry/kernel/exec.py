@@ -18,6 +18,7 @@ from sentry.abi.errno import EACCES, EAGAIN, EBADF, ELIBBAD, ELOOP, ENOENT, ETXT
 from sentry.creds import FileCaps
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.arguments import check_arguments
+from sentry.kernel.exe import Program, set_program
 from sentry.kernel.exit import end_vfork, release_task
 from sentry.kernel.stops import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RSP, WORD, RestartNow, delivery_signal
 from sentry.loader.auxv import Ids
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
-    from sentry.kernel.thread_group import ThreadGroup
-    from vfs.core.file import File
     from vfs.core.node import Inode
 
 AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, AT_FDCWD = 0x1000, 0x100, -100
@@ -50,15 +49,15 @@ _formats: WeakKeyDictionary[Inode, tuple[tuple[int, int, int], Script | Image]] 
 class Exec:
     """An exec under way: everything that the plan needs, decided before the old program is touched."""
 
-    __slots__ = ("path", "program", "interp", "program_file", "interp_file", "prefix", "execfn", "comm", "creds", "secure", "argv_addr",
+    __slots__ = ("path", "program", "interp", "held", "interp_held", "prefix", "execfn", "comm", "creds", "secure", "argv_addr",
                  "envp_addr", "stage")  # fmt: skip
 
-    def __init__(self, path: Path, program: Image, program_file: File) -> None:
-        self.path = path
+    def __init__(self, held: Program, program: Image) -> None:
+        self.path = held.path
         self.program = program
-        self.program_file = program_file
+        self.held: Program | None = held  # until the process has it
         self.interp: Image | None = None
-        self.interp_file: File | None = None
+        self.interp_held: Program | None = None
         self.prefix: list[bytes] = []
         self.execfn = b""
         self.comm = b""
@@ -81,19 +80,20 @@ def prepare(t: Task, dirfd: int, path: bytes, flags: int) -> Exec:
     prefix: list[bytes] = []
     current, script_name = place, name
     for _ in range(MAX_DEPTH + 1):
-        file, form = _format(t, current)
+        held, form = _format(t, current)
         if isinstance(form, Image):
             break
+        held.drop()
         prefix = form.prefix(script_name, prefix or None)
         script_name = form.interp
         current = walk(t, AT_FDCWD, form.interp)
     else:
         raise ELOOP
-    out = Exec(current, form, file)
+    out = Exec(held, form)
     out.prefix, out.execfn, out.comm = prefix, name, name.rsplit(b"/", 1)[-1][:15]
     if form.interp is not None:
         library = walk(t, AT_FDCWD, form.interp)
-        out.interp_file, interp = _format(t, library, as_interp=True)
+        out.interp_held, interp = _format(t, library, as_interp=True)
         if not isinstance(interp, Image):
             raise ELIBBAD
         out.interp = interp
@@ -117,7 +117,7 @@ def _set_ids(t: Task, exec_: Exec) -> None:
     exec_.creds, exec_.secure = t.creds.for_exec(set_uid, set_gid, caps)
 
 
-def _open(t: Task, place: Path) -> tuple[Inode, File]:
+def _open(t: Task, place: Path) -> Program:
     inode = place.dentry.inode
     if not inode.is_reg:
         raise ELOOP if inode.is_link else EACCES
@@ -126,22 +126,28 @@ def _open(t: Task, place: Path) -> tuple[Inode, File]:
     check(inode, t, X)
     if inode.writers > 0:
         raise ETXTBSY
-    return inode, inode.open(place, 0, t)
+    return Program(place, inode.open(place, 0, t), inode)
 
 
 def _head(t: Task, place: Path) -> bytes:
-    return _open(t, place)[1].pread(HEAD_SIZE, 0)
+    held = _open(t, place)
+    assert held.file is not None
+    head = held.file.pread(HEAD_SIZE, 0)
+    held.drop()
+    return head
 
 
-def _format(t: Task, place: Path, as_interp: bool = False) -> tuple[File, Script | Image]:
+def _format(t: Task, place: Path, as_interp: bool = False) -> tuple[Program, Script | Image]:
     """The open file and what it is; kept per version of the file."""
-    inode, file = _open(t, place)
+    held = _open(t, place)
+    inode, file = held.inode, held.file
+    assert file is not None
     inode.refresh()
     st = inode.stat()
     version = (st.size, st.mtime_ns, st.ctime_ns)
     known = _formats.get(inode)
     if known is not None and known[0] == version:
-        return file, known[1]
+        return held, known[1]
     head = b"" if as_interp else file.pread(HEAD_SIZE, 0)
     form: Script | Image
     if as_interp:
@@ -149,7 +155,7 @@ def _format(t: Task, place: Path, as_interp: bool = False) -> tuple[File, Script
     else:
         form = parse(head) if is_script(head) else read_image(file.pread)
     _formats[inode] = (version, form)
-    return file, form
+    return held, form
 
 
 def begin(t: Task, dirfd: int, path: bytes, argv_addr: int, envp_addr: int, flags: int) -> None:
@@ -236,9 +242,11 @@ def _serve(t: Task, a: tuple[int, ...]) -> None:
         )  # fmt: skip
         if len(plan) <= a[1]:
             t.mem.write(a[0], plan)
-            kernel.platform.add_fd(t, exec_.program_file.host_fd(False), program_fd)
-            if exec_.interp_file is not None:
-                kernel.platform.add_fd(t, exec_.interp_file.host_fd(False), interp_fd)
+            assert t.group.exe_file is not None
+            kernel.platform.add_fd(t, t.group.exe_file.host_fd(False), program_fd)
+            if exec_.interp_held is not None and exec_.interp_held.file is not None:
+                kernel.platform.add_fd(t, exec_.interp_held.file.host_fd(False), interp_fd)
+                exec_.interp_held.drop()
             t.exec_pending = None
     except Errno as err:
         kernel.debug(f"exec of {exec_.execfn!r} failed after the point of no return: {type(err).__name__}")
@@ -267,7 +275,7 @@ def _from_other_thread(t: Task) -> Exec | None:
 
 def _commit(t: Task, exec_: Exec) -> None:
     """The old program is gone: everything that execve(2) lists under "Effect on process attributes"."""
-    kernel, group = t.kernel, t.group
+    group = t.group
     exec_.stage = COMMITTED
     for other in tuple(group.tasks.values()):
         if other is not t:
@@ -282,7 +290,8 @@ def _commit(t: Task, exec_: Exec) -> None:
     group.sighand = sighand
     if exec_.creds is not None:
         t.creds = exec_.creds
-    set_exe(group, exec_.path, exec_.program_file)
+    set_program(group, exec_.held)
+    exec_.held = None
     group.did_exec = True
     group.dumpable = 0 if exec_.secure else 1
     end_vfork(group)
@@ -291,11 +300,6 @@ def _commit(t: Task, exec_: Exec) -> None:
     t.continued_nr = -1
     t.saved_deadline = None
     t.mem = UserMemory(t.host_tid)
-
-
-def set_exe(group: ThreadGroup, path: Path, file: File) -> None:
-    group.exe = path
-    group.exe_file = file
 
 
 def start_init(kernel: Kernel, t: Task, exec_: Exec) -> None:

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sentry.kernel.bracket import hold_parent
+from sentry.kernel.exe import set_program
 from sentry.kernel.parking import unpark
 
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def group_died(kernel: Kernel, group: ThreadGroup) -> None:
         group.tasks[tasks[0].host_tid] = tasks[0]
     if group.timers is not None:
         group.timers.clear()
-    if group.exe_file is not None:
-        group.exe_file = None
+    set_program(group, None)
     end_vfork(group)
     _reparent(kernel, group)
     if group is kernel.init:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
 from sentry.engine._engine import lib
+from sentry.kernel.exe import set_program
 from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow
 from sentry.kernel.task import Task
 from sentry.kernel.thread_group import ThreadGroup
@@ -81,7 +82,9 @@ def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
         parent = t.group.parent if flags & CLONE_PARENT else t.group
         sighand = t.group.sighand if flags & CLONE_SIGHAND else t.group.sighand.copy()
         group = ThreadGroup(host_tid, parent, sighand, t.group.limits.copy(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-        group.exe, group.exe_file, group.loader_range = t.group.exe, t.group.exe_file, t.group.loader_range
+        group.exe, group.loader_range = t.group.exe, t.group.loader_range
+        if t.group.program is not None:
+            set_program(group, t.group.program.again())
         group.personality, group.dumpable, group.oom_score_adj = t.group.personality, t.group.dumpable, t.group.oom_score_adj
         add_group(kernel, group)
         if flags & CLONE_VFORK:

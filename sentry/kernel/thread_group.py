@@ -8,9 +8,10 @@ from sentry.kernel.task import guest_number
 
 if TYPE_CHECKING:
     from sentry.kernel.bracket import Bracket
+    from sentry.kernel.exe import Program
+    from sentry.kernel.interval import GroupTimers
     from sentry.kernel.limits import Limits
     from sentry.kernel.task import Task
-    from sentry.kernel.interval import GroupTimers
     from vfs.core.file import File
     from vfs.core.walk import Path
 
@@ -63,7 +64,7 @@ class ThreadGroup:
     __slots__ = (
         "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns", "epoch", "exiting",
         "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj", "bracket", "personality", "dumpable",
-        "vfork_parent", "__weakref__",
+        "vfork_parent", "program", "__weakref__",
     )  # fmt: skip
 
     def __init__(self, host_pid: int, parent: ThreadGroup | None, sighand: SigHand, limits: Limits, start_ns: int) -> None:
@@ -75,6 +76,7 @@ class ThreadGroup:
         self.limits = limits
         self.exe: Path | None = None
         self.exe_file: File | None = None
+        self.program: Program | None = None  # the hold on exe_file
         self.timers: GroupTimers | None = None
         self.start_ns = start_ns  # CLOCK_BOOTTIME, for /proc/PID/stat
         self.epoch = 0  # counts events that may have brought a signal
