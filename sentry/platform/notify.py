@@ -153,6 +153,9 @@ class NotifyPlatform:
                 call = tuple(args)
                 if trace is not None:
                     t.call = (nr, call)
+                if bits & EVENTS:  # first what came before the call: whoever has reaped a child finds its files closed
+                    bits &= ~EVENTS
+                    self._run_watches()
                 try:
                     if 0 <= nr < size:
                         result = table[nr](t, call)
