@@ -28,8 +28,9 @@ class DescriptorDir(Inode):
     __slots__ = ("info", "subject")
     guarded = True
 
-    def __init__(self, fs: FileSystem, subject: Subject, info: bool) -> None:
-        uid, gid = subject.owner()
+    def __init__(self, fs: FileSystem, subject: Subject, info: bool, t: Task) -> None:
+        # One's own descriptors can be reached always, also by a program that is not dumpable.
+        uid, gid = (t.creds.fsuid, t.creds.fsgid) if subject.group is t.group else subject.owner()
         ino = number("fdinfo" if info else "fd", *subject.key)
         super().__init__(fs, ino, S_IFDIR | (0o555 if info else 0o500), uid, gid)
         self.subject = subject

@@ -57,6 +57,7 @@ FILES: dict[bytes, tuple[Render, int, bool, Store | None]] = {
     b"stat": (stat.stat_text, 0o444, False, None),
     b"statm": (stat.statm_text, 0o444, False, None),
     b"status": (status.status_text, 0o444, False, None),
+    b"syscall": (texts.syscall, 0o400, True, None),
     b"timerslack_ns": (texts.timerslack, 0o666, False, texts.set_timerslack),
     b"uid_map": (lambda s, t: ID_MAP, 0o644, False, None),
     b"wchan": (lambda s, t: b"0", 0o444, False, None),
@@ -123,7 +124,7 @@ class ProcessDir(Inode):
         if entry is not None:
             return ProcessFile(fs, subject, name, *entry)
         if name in (b"fd", b"fdinfo"):
-            return DescriptorDir(fs, subject, name == b"fdinfo")
+            return DescriptorDir(fs, subject, name == b"fdinfo", t)
         if name in (b"cwd", b"exe", b"root"):
             return self._link(name)
         if name == b"mem":

@@ -11,6 +11,7 @@ from sentry.abi.errno import EPERM
 from vfs.core.node import FileSystem, Inode, Name
 from vfs.core.synth import SynthDir, SynthFile, SynthFs, SynthLink, number
 from vfs.proc import sysctl, system
+from vfs.proc.locks import locks_text
 from vfs.proc.process import ProcessDir
 from vfs.proc.subject import Subject
 
@@ -34,7 +35,6 @@ FIXED: dict[bytes, bytes] = {
     b"kallsyms": b"",
     b"key-users": b"",
     b"keys": b"",
-    b"locks": b"",
     b"misc": b"",
     b"modules": b"",
     b"partitions": b"major minor  #blocks  name\n\n",
@@ -46,6 +46,7 @@ COMPUTED: dict[bytes, Callable[[Task], bytes]] = {
     b"cpuinfo": system.cpuinfo,
     b"interrupts": system.interrupts,
     b"loadavg": system.loadavg,
+    b"locks": locks_text,
     b"meminfo": system.meminfo,
     b"stat": system.stat,
     b"uptime": system.uptime,

@@ -12,6 +12,7 @@ from sentry.abi.const.tasks import CLONE_NEWNET
 from sentry.abi.errno import EACCES, EINVAL, EIO, ENOENT, EPERM, ESRCH
 from tests.unit.vfs.proc.box import Box
 from vfs.anon.pipe import make_pipe
+from vfs.core.locks import TO_END, LockTable
 from vfs.core.mount import Mount
 from vfs.fs.hostfs import HostFs
 from vfs.proc import maps
@@ -182,6 +183,34 @@ def test_descriptors(box: Box, t: Any) -> None:
         with pytest.raises(ENOENT):
             box.place(t, b"/self/fd/" + name)
     assert box.place(t, b"/self/fd").inode.mode & 0o777 == 0o500
+
+
+def test_own_descriptors_of_a_set_id_program(box: Box, t: Any) -> None:
+    program = box.process(7, t)
+    program.creds = program.creds._replace(**USER)
+    program.fds.install(box.open(t, b"/version"))
+    program.group.dumpable = 0
+    assert box.read(program, b"/self/fd/0").startswith(b"Linux version ")
+    with pytest.raises(EACCES):
+        box.open(program, b"/1/fd")
+
+
+def test_locks(box: Box, t: Any) -> None:
+    file = box.open(t, b"/version")
+    t.fds.install(file)
+    table = LockTable()
+    box.place(t, b"/version").inode.locks = table
+    table.lock(t.fds, 10, 19, 1, 1)
+    table.lock(file, 20, TO_END, 0, -1)
+    table.whole[file] = 0
+    lines = box.read(t, b"/locks").splitlines()
+    stat = file.stat()
+    where = b"%02x:%02x:%d" % (os.major(stat.dev), os.minor(stat.dev), stat.ino)
+    assert lines == [
+        b"1: POSIX  ADVISORY  WRITE 1 %s 10 19" % where,
+        b"2: OFDLCK ADVISORY  READ  -1 %s 20 EOF" % where,
+        b"3: FLOCK  ADVISORY  READ  1 %s 0 EOF" % where,
+    ]
 
 
 def test_threads(box: Box, t: Any) -> None:
