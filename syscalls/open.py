@@ -32,6 +32,7 @@ from syscalls.args import Addr, DirFd, Mode, OpenFlags, Path, Size
 from syscalls.registry import syscall
 from vfs.anon.fifo import FifoOpening, FifoState
 from vfs.core import notify
+from vfs.core.anon import is_anon
 from vfs.core.opening import UNNAMED, locate, may_open, open_place, open_unnamed
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def _open(t: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int 
         if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
             raise EINVAL
     place, new = locate(t, dirfd, path, flags, mode, resolve)
-    if place.dentry.inode.mode & S_IFMT == S_IFIFO and not flags & (O_PATH | O_DIRECTORY):
+    inode = place.dentry.inode
+    if inode.mode & S_IFMT == S_IFIFO and not flags & (O_PATH | O_DIRECTORY) and not is_anon(place):
         return _open_fifo(t, place, flags, cloexec)
     file = open_place(t, place, flags, new)
     fd = fds.install(file, cloexec)
