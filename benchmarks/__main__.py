@@ -20,6 +20,7 @@ from provision import busybox, debian_root
 from provision.progress import StepFailed
 
 PARTS = ("calls", "jobs", "start")
+MINUTES = {"calls": 1, "jobs": 5, "start": 1}      # with three rounds on two cores
 COLUMNS = {"host": Host, "runsc": Runsc, "ours": Ours}
 
 
@@ -57,6 +58,7 @@ def main() -> int:
     try:
         columns: list[Column] = [COLUMNS[name](scratch) for name in chosen]
         for part in parts:
+            print(f"\n== measuring {part}, {MINUTES[part]} minutes or so", flush=True)
             for text in _tables(part, columns, scratch, options.rounds):
                 note("")
                 print(f"\n{text}", flush=True)
