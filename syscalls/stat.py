@@ -25,13 +25,13 @@ from sentry.abi.const.files import (
     STATX_MNT_ID,
 )
 from sentry.abi.const.mounts import MS_NOEXEC
-from sentry.abi.errno import EACCES, EINVAL, EROFS
+from sentry.abi.errno import EACCES, EINVAL, ENOENT, EROFS
 from sentry.abi.structs import STAT, STATX
 from sentry.creds import Credentials
 from syscalls.args import AccessMode, Addr, AtFlags, DirFd, FdAny, Path, PathOrNull, StatxMask
 from syscalls.registry import syscall
 from vfs.core.access import W, X, allowed
-from vfs.core.walk import EMPTY, FOLLOW, walk
+from vfs.core.walk import EMPTY, FOLLOW, walk, walk_stat
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -56,12 +56,16 @@ def _put(t: Task, addr: int, st: Stat) -> int:
 
 @syscall("stat", Path, Addr)
 def sys_stat(t: Task, path: bytes, addr: int) -> int:
-    return _put(t, addr, walk(t, AT_FDCWD, path).dentry.inode.stat())
+    if not path:
+        raise ENOENT
+    return _put(t, addr, walk_stat(t, AT_FDCWD, path))
 
 
 @syscall("lstat", Path, Addr)
 def sys_lstat(t: Task, path: bytes, addr: int) -> int:
-    return _put(t, addr, walk(t, AT_FDCWD, path, 0).dentry.inode.stat())
+    if not path:
+        raise ENOENT
+    return _put(t, addr, walk_stat(t, AT_FDCWD, path, 0))
 
 
 @syscall("fstat", FdAny, Addr)
@@ -78,7 +82,7 @@ def sys_newfstatat(t: Task, dirfd: int, path: bytes | None, addr: int, flags: in
 
 def _attributes(t: Task, dirfd: int, path: bytes | None, flags: int) -> Stat:
     if path:
-        return walk(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW).dentry.inode.stat()
+        return walk_stat(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW)
     return _itself(t, dirfd, path, flags)
 
 

@@ -128,6 +128,11 @@ class Inode:
     def lookup(self, name: bytes, t: Task) -> Inode:
         raise ENOENT if self.is_dir else ENOTDIR
 
+    def stat_entry(self, name: bytes) -> Stat | None:
+        """Attributes of an entry that is neither a directory nor a link, if they can be had without making an inode;
+        ENOENT if there is no such name, None for "look it up"."""
+        return None
+
     def keeps(self, name: bytes) -> bool:
         """Whether the walk may cache the dentry of what `lookup(name)` returned."""
         return True

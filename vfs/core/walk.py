@@ -29,9 +29,12 @@ from vfs.core.dentry import Dentry, Path
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.file import Stat
     from vfs.core.mount import Mount
 
-__all__ = ["EMPTY", "FOLLOW", "Dentry", "Path", "dentry_name", "path_name", "walk", "walk_create", "walk_parent"]
+__all__ = [
+    "EMPTY", "FOLLOW", "Dentry", "Path", "dentry_name", "path_name", "walk", "walk_create", "walk_parent", "walk_stat",
+]  # fmt: skip
 
 NAME_MAX = 255
 MAX_LINKS = 40
@@ -39,6 +42,7 @@ FOLLOW = 1  # follow a symbolic link in the last component
 EMPTY = 2  # AT_EMPTY_PATH: b"" means the directory descriptor itself
 _PARENT = 4  # leave the last component alone
 _CREATE = 8  # a missing last component is no error
+_PEEK = 16  # nor is one that was not looked up before
 _SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
 
@@ -52,6 +56,22 @@ def walk(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW, resolve: int = 0
         return _walk(t, dirfd, path, flags, resolve)[0]
     except ESTALE:
         return _again(t, dirfd, path, flags, resolve)[0]
+
+
+def walk_stat(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW) -> Stat:
+    """Attributes of what the path names. What a directory can tell without an inode leaves nothing in the caches: trees
+    are walked once, and mostly looked at only."""
+    try:
+        place, name = _walk(t, dirfd, path, flags | _PEEK, 0)
+        inode = place.dentry.inode
+        if not name:
+            return inode.stat()
+        found = inode.stat_entry(name)
+        if found is not None:
+            return found
+    except ESTALE:
+        pass
+    return walk(t, dirfd, path, flags).dentry.inode.stat()
 
 
 def walk_parent(t: Task, dirfd: int, path: bytes) -> tuple[Path, bytes, bool]:
@@ -157,6 +177,8 @@ def _walk(t: Task, dirfd: int, path: bytes, flags: int, resolve: int) -> tuple[P
                 continue
             if len(name) > NAME_MAX:
                 raise ENAMETOOLONG
+            if flags & _PEEK and not names and not must_dir:
+                return Path(mount, dentry), name
             try:
                 child = _lookup(t, dentry, name)
             except ENOENT:

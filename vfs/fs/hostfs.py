@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFMT, S_IFREG
+from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from sentry.abi.const.mounts import EXT4_SUPER_MAGIC
 from sentry.abi.errno import ENOENT, ENOTDIR, EPERM, ESTALE
 from vfs.core.file import Stat
@@ -96,6 +96,24 @@ class HostFs(FileSystem):
         inode.parent = parent
         inode.alias = name
         return inode
+
+    def shown(self, st: stat_result) -> Stat:
+        """What the guest sees of something found just now."""
+        return Stat(
+            self.dev if st.st_dev == self.host_dev else self.guest_dev(st.st_dev),
+            st.st_ino,
+            st.st_mode,
+            st.st_nlink,
+            st.st_uid if self.uids is None else self.uids.inside(st.st_uid),
+            st.st_gid if self.gids is None else self.gids.inside(st.st_gid),
+            st.st_rdev,
+            st.st_size,
+            st.st_blksize,
+            st.st_blocks,
+            st.st_atime_ns,
+            st.st_mtime_ns,
+            st.st_ctime_ns,
+        )
 
     def statfs(self) -> StatFs:
         st = host.statvfs(self.fd)
@@ -270,6 +288,12 @@ class HostInode(HostAttr):
 
     def find(self, name: bytes) -> HostInode:
         return self.fs.inode_of(host.lstat(self.handle(), host.component(name)), self, name)
+
+    def stat_entry(self, name: bytes) -> Stat | None:
+        st = host.lstat(self.handle(), host.component(name))
+        if st.st_mode & S_IFMT in (S_IFDIR, S_IFLNK):
+            return None
+        return self.fs.shown(st)
 
     def names(self, t: Task) -> list[Name]:
         return [Name(name, ino, kind) for name, ino, kind in host.names(self.handle())]

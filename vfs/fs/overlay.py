@@ -60,13 +60,19 @@ class OverlayFs(TmpFs):
     def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> OverlayInode:
         return OverlayInode(self, self.new_ino(), mode, uid, gid, rdev)
 
+    def shown_ino(self, dev: int, ino: int) -> int:
+        """Numbers of all devices below in one."""
+        if dev == self.lower.host_dev:
+            return ino
+        return ino | self._devices.setdefault(dev, len(self._devices)) << 48
+
     def over(self, lower: HostInode, parent: OverlayInode | None, name: bytes) -> OverlayInode:
         """The inode that shows `lower`, found as `name` in `parent`."""
         linked = lower.nlink > 1 and lower.mode & S_IFMT != S_IFDIR
         inode = self.by_lower.get(lower) if linked else None
         if inode is None:
-            device = self._devices.setdefault(lower.st.st_dev, len(self._devices))
-            inode = OverlayInode(self, lower.ino | device << 48, lower.mode, lower.uid, lower.gid, lower.rdev, lower)
+            ino = self.shown_ino(lower.st.st_dev, lower.ino)
+            inode = OverlayInode(self, ino, lower.mode, lower.uid, lower.gid, lower.rdev, lower)
             if linked:
                 self.by_lower[lower] = inode
         if inode.lower is not None and not inode.owned:
@@ -218,6 +224,16 @@ class OverlayInode(TmpInode):
         if self.lower is None or name in self.hidden:
             raise ENOENT
         return self.fs.over(self.lower.find(name), self, name)
+
+    def stat_entry(self, name: bytes) -> Stat | None:
+        lower = self.lower
+        if lower is None or name in self.entries or name in self.hidden:
+            return super().stat_entry(name)
+        st = host.lstat(lower.handle(), host.component(name))
+        if st.st_mode & S_IFMT in (S_IFDIR, S_IFLNK) or st.st_nlink > 1:
+            return None
+        fs = self.fs
+        return fs.lower.shown(st)._replace(dev=fs.dev, ino=fs.shown_ino(st.st_dev, st.st_ino))
 
     def names(self, t: Task) -> list[Name]:
         found = [Name(name, inode.ino, (inode.mode >> 12) & 15) for name, inode in self.entries.items()]

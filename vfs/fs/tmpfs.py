@@ -106,6 +106,12 @@ class TmpInode(Inode):
             raise ENOENT if self.mode & S_IFMT == S_IFDIR else ENOTDIR
         return inode
 
+    def stat_entry(self, name: bytes) -> Stat | None:
+        inode = self.entries.get(name)
+        if inode is None:
+            raise ENOENT
+        return None if inode.mode & S_IFMT in (S_IFDIR, S_IFLNK) else inode.stat()
+
     def names(self, t: Task) -> list[Name]:
         return [Name(name, inode.ino, (inode.mode >> 12) & 15) for name, inode in self.entries.items()]
 
