@@ -174,3 +174,54 @@ TEST(sigchld_storm)
 	}
 	EQ(fired, n);
 }
+
+/* kill itself may bring the SIGCHLD: the child dies at once, and the handler lacks SA_RESTART. */
+TEST(kill_never)
+{
+	long n = rounds() / 10 > 100 ? rounds() / 10 : 100;
+	handle(SIGCHLD, on_alarm, 0);
+	for (long i = 0; i < n; i++) {
+		int p[2];
+		char c;
+		EQ(pipe(p), 0);
+		pid_t pid = fork();
+		if (pid == 0) {
+			signal(SIGTERM, SIG_DFL);
+			if (write(p[1], "x", 1) != 1)
+				_exit(1);
+			for (;;)
+				pause();
+		}
+		CHECK(pid > 0);
+		EQ(read(p[0], &c, 1), 1);
+		EQ(i % 2 ? kill(pid, SIGTERM) : syscall(SYS_tgkill, pid, pid, SIGKILL), 0);
+		EQ(dup2(0, 50), 50);
+		REAP_SIGNAL(pid, i % 2 ? SIGTERM : SIGKILL);
+		EQ(close(p[0]), 0);
+		EQ(close(p[1]), 0);
+	}
+	EQ(fired, n);
+}
+
+/* Stopping and continuing a child brings SIGCHLD too, at a time of its own. */
+TEST(stop_and_continue_storm)
+{
+	long n = rounds() / 10 > 100 ? rounds() / 10 : 100;
+	struct stat st;
+	handle(SIGCHLD, on_alarm, 0);
+	pid_t pid = OK(fork());
+	if (pid == 0)
+		for (;;)
+			pause();
+	for (long i = 0; i < n; i++) {
+		EQ(kill(pid, SIGSTOP), 0);
+		EQ(stat("/", &st), 0);
+		EQ(dup2(0, 50), 50);
+		EQ(kill(pid, SIGCONT), 0);
+		EQ(stat("/", &st), 0);
+		EQ(close(50), 0);
+	}
+	EQ(kill(pid, SIGKILL), 0);
+	REAP_SIGNAL(pid, SIGKILL);
+	CHECK(fired > 0);
+}
