@@ -14,7 +14,7 @@ from sentry.abi.errno import EINVAL, EPERM, ESRCH
 from sentry.kernel.siginfo import SI_TKILL, SI_USER, kill_info
 from sentry.kernel.thread_group import SIG_IGN, SigAction
 from syscalls.args import Addr, Pid, Signal, Size
-from syscalls.registry import CONTINUE, syscall
+from syscalls.registry import CONTINUE, DEFERRED, syscall
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -24,6 +24,30 @@ CAP_KILL = 5
 SIGKILL, SIGCONT, SIGSTOP = 9, 18, 19
 NSIG = 64
 _sigaction = struct.Struct("<QQQQ")  # handler, flags, restorer, mask
+
+
+class Sending:
+    """The sender's call: it ends when the last of its signals is queued, since kill(2) is done when it returns."""
+
+    __slots__ = ("task", "left", "returned")
+
+    def __init__(self, t: Task) -> None:
+        self.task = t
+        self.left = 0
+        self.returned = False
+
+    def count(self, queued: bool) -> None:
+        if not queued:
+            self.left += 1
+
+    def one_done(self) -> None:
+        self.left -= 1
+        if not self.left and self.returned:
+            self.task.kernel.platform.answer(self.task, 0)
+
+    def result(self) -> int:
+        self.returned = True
+        return DEFERRED if self.left > 0 else 0
 
 
 def may_signal(t: Task, target: ThreadGroup, signo: int) -> bool:
@@ -81,9 +105,10 @@ def sys_kill(t: Task, pid: int, signo: int) -> int:
     exact = [g for g in living if t.kernel.signals.must_be_exact(g, signo) and not (g is t.group and len(g.tasks) == 1)]
     if exact or len(allowed) < len(targets):
         info = kill_info(signo, SI_USER, t.group.pid, t.creds.ruid)
+        sending = Sending(t)
         for group in living:
-            t.kernel.signals.send_group(group, signo, info)
-        return 0
+            sending.count(t.kernel.signals.send_group(group, signo, info, sending.one_done))
+        return sending.result()
     for group in living:
         t.kernel.signals.recheck(group)
     return CONTINUE
@@ -101,8 +126,9 @@ def _tkill(t: Task, tgid: int, tid: int, signo: int) -> int:
         return 0
     if target is not t and t.kernel.signals.must_be_exact(target.group, signo):
         info = kill_info(signo, SI_TKILL, t.group.pid, t.creds.ruid)
-        t.kernel.signals.send_task(target, signo, info)
-        return 0
+        sending = Sending(t)
+        sending.count(t.kernel.signals.send_task(target, signo, info, sending.one_done))
+        return sending.result()
     t.kernel.signals.recheck(target.group)
     return CONTINUE
 
@@ -135,8 +161,9 @@ def sys_rt_sigqueueinfo(t: Task, pid: int, signo: int, info_addr: int) -> int:
     group = t.kernel.find_group(pid)
     if group is not None and signo and group.sighand.interrupts(signo) and group is not t.group:
         info = _checked_info(t, group, pid, signo, info_addr)
-        t.kernel.signals.send_group(group, signo, info)
-        return 0
+        sending = Sending(t)
+        sending.count(t.kernel.signals.send_group(group, signo, info, sending.one_done))
+        return sending.result()
     return _queue(t, group, signo)
 
 

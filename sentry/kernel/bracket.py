@@ -64,7 +64,7 @@ class Bracket:
         if self.over:
             self.kernel.stops.finish(t, status)
             return
-        self.kernel.signals.rewind(t)
+        self.kernel.signals.exact.rewind(t)
         self.held[t] = status
         self.waiting.discard(t)
         if not self.waiting:

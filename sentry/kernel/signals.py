@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sentry.engine._engine import ffi, lib
+from sentry.kernel.exact import Exact
 from sentry.kernel.parking import unpark
-from sentry.kernel.siginfo import SI_KERNEL, SI_TIMER, SI_TKILL, SI_USER, code_of, kill_info, plain_info
-from sentry.kernel.stops import ERESTARTSYS, ORIG_RAX, RAX, RIP, WORD, delivery_signal, is_group_stop
+from sentry.kernel.siginfo import SI_KERNEL, SI_USER, kill_info, plain_info
 from sentry.wait import RESTARTSYS
 
 if TYPE_CHECKING:
+    from sentry.kernel.exact import Done
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.parking import Parked
     from sentry.kernel.task import Task
@@ -38,29 +38,34 @@ class Signals:
         self.kernel = kernel
         self._rechecks: dict[ThreadGroup, int] = {}
         self._scanning = False
-        self._info = ffi.new("unsigned char[128]")
+        self.exact = Exact(kernel)
 
     # sending -------------------------------------------------------------------------------------
-    def send_group(self, group: ThreadGroup, signo: int, info: bytes | None = None) -> None:
-        """To a process. `info` is a siginfo_t (siginfo.py); without one the host fills it in, as sent by pid 0."""
+    def send_group(self, group: ThreadGroup, signo: int, info: bytes | None = None, done: Done | None = None) -> bool:
+        """To a process. `info` is a siginfo_t (siginfo.py); without one the host fills it in, as sent by pid 0.
+
+        True when the signal is queued; false when it will be, and `done` is called then.
+        """
         if group.dead:
-            return
+            return True
         if self.must_be_exact(group, signo) or (info is not None and group.sighand.get(signo).flags & SA_SIGINFO):
             task = self._taker(group, signo)
-            if task is not None and self.send_exact(task, signo, info):
-                return
-        self._plain(group.host_pid, 0, signo, info)
+            if task is not None and self.exact.send(task, signo, info, done):
+                return False
+        self.exact.plain(group.host_pid, 0, signo, info)
         self.learn(group)
         self.recheck(group)
+        return True
 
-    def send_task(self, task: Task, signo: int, info: bytes | None = None) -> None:
-        """To one thread (tgkill(2))."""
+    def send_task(self, task: Task, signo: int, info: bytes | None = None, done: Done | None = None) -> bool:
+        """To one thread (tgkill(2)); result and `done` as in `send_group`."""
         group = task.group
-        if self.must_be_exact(group, signo) and self.send_exact(task, signo, info):
-            return
-        self._plain(group.host_pid, task.host_tid, signo, info)
+        if self.must_be_exact(group, signo) and self.exact.send(task, signo, info, done):
+            return False
+        self.exact.plain(group.host_pid, task.host_tid, signo, info)
         self.learn(group)
         self.recheck(group)
+        return True
 
     def send_pgrp(self, host_pgid: int, signo: int) -> None:
         """To every process of a group, as a terminal does (si_code SI_KERNEL where a handler asks for it)."""
@@ -70,11 +75,11 @@ class Signals:
 
     def sigpipe(self, t: Task) -> None:
         """The caller wrote to a pipe or socket without a reader: the signal first, then the handler's EPIPE."""
-        if t.group.sighand.get(SIGPIPE).flags & SA_SIGINFO and t.group.sighand.get(SIGPIPE).caught:
-            if t.on_stop is None and self.kernel.stops.interrupt(t, self.at_stop):  # its call is received: no need to wait
-                t.queued_exact.append((SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)))
+        action = t.group.sighand.get(SIGPIPE)
+        if action.flags & SA_SIGINFO and action.caught:
+            if self.exact.send_now(t, SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)):
                 return
-        self._plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
+        self.exact.plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
 
     def must_be_exact(self, group: ThreadGroup, signo: int) -> bool:
         """A handler without SA_RESTART takes `signo`, and some thread may be entering a call (not one that sleeps under a
@@ -82,16 +87,6 @@ class Signals:
         if not group.sighand.interrupts(signo):
             return False
         return any(t.parked is None or t.parked.park.sigmask is None for t in group.tasks.values())
-
-    def _plain(self, host_pid: int, host_tid: int, signo: int, info: bytes | None) -> None:
-        if info is not None and code_of(info) < 0 and code_of(info) != SI_TKILL:  # these the host lets us queue
-            ffi.memmove(self._info, info, 128)
-            if not lib.eng_queue_signal(host_pid, host_tid, signo, self._info):
-                return
-        if host_tid:
-            lib.eng_tgkill(host_pid, host_tid, signo)
-        else:
-            lib.eng_kill(host_pid, signo)
 
     def _taker(self, group: ThreadGroup, signo: int) -> Task | None:
         """The thread that takes a signal to the process: the leader if it does not block it, else any (kernel/signal.c)."""
@@ -103,79 +98,6 @@ class Signals:
             if masks is not None and not masks[2] >> (signo - 1) & 1:
                 return task
         return None
-
-    # exact delivery ------------------------------------------------------------------------------
-    def send_exact(self, t: Task, signo: int, info: bytes | None) -> bool:
-        """Deliver between two calls of `t`; false when it cannot be stopped now (the caller then sends plainly)."""
-        if any(queued[0] == signo for queued in t.queued_exact) and signo < 32:
-            return True  # already pending: merged, as the host would
-        if t.vforking or t.dead or len(t.queued_exact) > 256:
-            return False
-        t.queued_exact.append((signo, info))
-        if t.on_stop is None and len(t.queued_exact) == 1:
-            # A stop cancels a call that waits to be received. So those are taken in first: otherwise a sibling that kills in a
-            # tight loop would cancel the same call again and again, and its victim would never get on.
-            self.kernel.when_quiet(lambda: self._stop_for_queued(t))
-        return True
-
-    def _stop_for_queued(self, t: Task) -> None:
-        if t.on_stop is not None or not t.queued_exact or t.dead:
-            return
-        own_mask = t.parked is not None and t.parked.park.sigmask is not None
-        if t.vforking or own_mask or not self.kernel.stops.interrupt(t, self.at_stop):
-            queued, t.queued_exact = t.queued_exact, []
-            for signo, info in queued:
-                self._plain(t.group.host_pid, t.host_tid, signo, info)
-            self.learn(t.group)
-            self.recheck(t.group)
-        elif t.parked is not None:
-            self._interrupt(t.parked, True)
-
-    def at_stop(self, t: Task, status: int) -> None:
-        """`t` stands still: queue what it is to get, and fix the siginfo where it matters."""
-        self.rewind(t)
-        queued, t.queued_exact = t.queued_exact, []
-        expected: dict[int, bytes] = {}
-        blocked = self._blocked_at_stop(t)
-        for signo, info in queued:
-            self._plain(t.group.host_pid, t.host_tid, signo, info)
-            if info is not None and code_of(info) != SI_TIMER and not blocked >> (signo - 1) & 1:
-                expected[signo] = info
-        stops = self.kernel.stops
-        if not expected or is_group_stop(status):
-            stops.release(t, delivery_signal(status))
-            return
-        t.on_stop = lambda task, st: self._at_delivery(task, st, expected)
-        lib.eng_cont(t.host_tid, delivery_signal(status))
-
-    def _at_delivery(self, t: Task, status: int, expected: dict[int, bytes]) -> None:
-        signo = delivery_signal(status)
-        info = expected.pop(signo, None)
-        if info is not None:
-            ffi.memmove(self._info, info, 128)
-            lib.eng_set_siginfo(t.host_tid, self._info)
-        if expected and not is_group_stop(status):
-            lib.eng_cont(t.host_tid, signo)
-        else:
-            self.kernel.stops.finish(t, status)
-
-    def rewind(self, t: Task) -> None:
-        """A notified call that the Sentry never received was cancelled by the stop: let the guest make it again."""
-        stops = self.kernel.stops
-        ended, t.ended = t.ended, False
-        if ended or not stops.get_regs(t):
-            return
-        regs = stops.regs
-        nr = regs[ORIG_RAX]
-        if regs[RAX] == ERESTARTSYS and nr < 1024 and nr not in self.kernel.native_only and nr != t.continued_nr:
-            regs[RIP] = regs[RIP] - 2
-            regs[RAX] = nr
-            regs[ORIG_RAX] = WORD
-            stops.set_regs(t)
-
-    def _blocked_at_stop(self, t: Task) -> int:
-        masks = self.masks(t)
-        return masks[2] if masks is not None else 0
 
     # learning ------------------------------------------------------------------------------------
     def learn(self, group: ThreadGroup) -> None:
@@ -230,12 +152,12 @@ class Signals:
         if parked is None:
             return
         if t.on_stop is not None and t.traced:
-            self._interrupt(parked, False)
+            self.end_call(parked, False)
             return
         state = self.state(t)
         if state == b"D":
             if parked.park.sigmask is None or self._due_under(t, parked.park.sigmask):
-                self._interrupt(parked, False)
+                self.end_call(parked, False)
         elif state == b"R":
             self.recheck(t.group)
         else:
@@ -247,7 +169,7 @@ class Signals:
         masks = self.masks(t)
         return masks is not None and bool((masks[0] | masks[1]) & ~masks[2] & ~mask)
 
-    def _interrupt(self, parked: Parked, caught: bool) -> None:
+    def end_call(self, parked: Parked, caught: bool) -> None:
         """Answer a parked call as the host's kernel answers a sleeper that a signal woke."""
         t = parked.task
         request = parked.park
@@ -292,6 +214,9 @@ class Signals:
         return int(words[1], 16), int(words[3], 16), int(words[5], 16), int(words[9], 16)
 
     def forget(self, t: Task) -> None:
+        """`t` is gone."""
+        if t.queued_exact:
+            self.exact.give_up(t)
         if t.stat_fd >= 0:
             os.close(t.stat_fd)
             t.stat_fd = -1

@@ -108,7 +108,7 @@ class Stops:
     def _unexpected(self, t: Task, status: int) -> None:
         """A trace that outlived its purpose (a clone that failed): pass the signal on and let go."""
         if t.queued_exact:
-            self.kernel.signals.at_stop(t, status)
+            self.kernel.signals.exact.at_stop(t, status)
         else:
             self.release(t, delivery_signal(status))
 
@@ -116,7 +116,7 @@ class Stops:
         """The purpose of this stop is served: deliver what queued up meanwhile, then let go."""
         t.on_stop = None
         if t.queued_exact:
-            self.kernel.signals.at_stop(t, status)
+            self.kernel.signals.exact.at_stop(t, status)
         else:
             self.release(t, delivery_signal(status))
 

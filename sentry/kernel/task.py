@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
+    from sentry.kernel.exact import Queued
     from sentry.kernel.exec import Exec
     from sentry.kernel.fs_context import FsContext
     from sentry.kernel.kernel import Kernel
@@ -47,7 +48,7 @@ class Task:
         self.saved_deadline: tuple[int, int] | None = None  # (call number, deadline) of a call to be made again
         self.on_stop: Callable[[Task, int], None] | None = None
         self.traced = False
-        self.queued_exact: list[tuple[int, bytes | None]] = []  # signals to be queued at the next stop
+        self.queued_exact: list[Queued] = []  # signals to be queued at the next stop
         self.checked_epoch = 0
         self.continued_nr = -1  # the call that the host runs for it, since its last notification
         self.ended = False  # its last call was ended by a signal on purpose: not to be rewound
