@@ -1,4 +1,4 @@
-"""alarm(2), setitimer(2), getitimer(2), timer_create(2) and its family."""
+"""alarm(2), setitimer(2), getitimer(2), timer_create(2) and its family, rt_sigtimedwait(2)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import struct
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EFAULT, EINVAL
+from sentry.kernel.cpu_clock import cpu_clock
 from sentry.kernel.interval import SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, PosixTimer, timers_of
-from syscalls.args import Addr, Int, UInt
+from sentry.kernel.overrun import before_wait
+from syscalls.args import Addr, Int, Size, UInt
 from syscalls.registry import CONTINUE, syscall
 
 if TYPE_CHECKING:
+    from sentry.kernel.cpu_clock import CpuClock
     from sentry.kernel.task import Task
 
 SECOND_NS = 1_000_000_000
 ITIMER_REAL, ITIMER_PROF = 0, 2
 CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI = 0, 1, 7, 11
+CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM = 8, 9
 CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI)
+ALARMS = {CLOCK_REALTIME_ALARM: CLOCK_REALTIME, CLOCK_BOOTTIME_ALARM: CLOCK_BOOTTIME}
+CAP_WAKE_ALARM = 35
 TIMER_ABSTIME = 1
 SIGALRM = 14
 _itimerval = struct.Struct("<4q")  # interval s, us; value s, us
@@ -71,17 +77,21 @@ def sys_getitimer(t: Task, which: int, addr: int) -> int:
     return 0
 
 
-@syscall("timer_create", Int, Addr, Addr, support="partial", note="no CPU-time clocks")
+@syscall("timer_create", Int, Addr, Addr, note="a CPU-time timer may be late by a few ms of the host's time")
 def sys_timer_create(t: Task, clock: int, event_addr: int, id_addr: int) -> int:
-    if clock not in CLOCKS:
+    cpu = cpu_clock(t, clock)
+    if clock in ALARMS:
+        t.creds.require(CAP_WAKE_ALARM)
+        clock = ALARMS[clock]  # the sandbox does not sleep by itself
+    elif cpu is None and clock not in CLOCKS:
         raise EINVAL
     timers = timers_of(t)
     if not event_addr:
-        timer = timers.create(clock, SIGEV_SIGNAL, SIGALRM, 0, None)
+        timer = timers.create(clock, cpu, SIGEV_SIGNAL, SIGALRM, 0, None)
         timer.value = timer.id
     else:
         value, signo, notify, tid = t.mem.unpack(_sigevent, event_addr)
-        timer = _create(t, clock, value, signo, notify, tid)
+        timer = _create(t, clock, cpu, value, signo, notify, tid)
     try:
         t.mem.put_i32(id_addr, timer.id)
     except EFAULT:
@@ -90,7 +100,9 @@ def sys_timer_create(t: Task, clock: int, event_addr: int, id_addr: int) -> int:
     return 0
 
 
-def _create(t: Task, clock: int, value: int, signo: int, notify: int, tid: int) -> PosixTimer:
+def _create(
+    t: Task, clock: int, cpu: CpuClock | None, value: int, signo: int, notify: int, tid: int
+) -> PosixTimer:
     target = None
     if notify & SIGEV_THREAD_ID:
         if notify & ~(SIGEV_THREAD_ID | SIGEV_THREAD):
@@ -103,7 +115,7 @@ def _create(t: Task, clock: int, value: int, signo: int, notify: int, tid: int) 
         raise EINVAL
     if notify != SIGEV_NONE and not 1 <= signo <= 64:
         raise EINVAL
-    return timers_of(t).create(clock, notify, signo, value, target)
+    return timers_of(t).create(clock, cpu, notify, signo, value, target)
 
 
 def _spec(left_ns: int, interval_ns: int) -> tuple[int, int, int, int]:
@@ -119,7 +131,7 @@ def sys_timer_settime(t: Task, number: int, flags: int, new_addr: int, old_addr:
         raise EINVAL
     timer = timers_of(t).find(number)
     old = timer.get()
-    timer.overrun = 0
+    timer.overrun = timer.queued = timer.missed = 0
     timer.set(value_s * SECOND_NS + value_ns, interval_s * SECOND_NS + interval_ns, bool(flags & TIMER_ABSTIME))
     if old_addr:
         t.mem.pack(_itimerspec, old_addr, *_spec(*old))
@@ -135,10 +147,18 @@ def sys_timer_gettime(t: Task, number: int, addr: int) -> int:
 
 @syscall("timer_getoverrun", Int)
 def sys_timer_getoverrun(t: Task, number: int) -> int:
-    return timers_of(t).find(number).overrun
+    return timers_of(t).find(number).taken()
 
 
 @syscall("timer_delete", Int)
 def sys_timer_delete(t: Task, number: int) -> int:
     timers_of(t).delete(number)
     return 0
+
+
+@syscall("rt_sigtimedwait", Addr, Addr, Addr, Size)
+def sys_rt_sigtimedwait(t: Task, set_addr: int, info_addr: int, timeout_addr: int, size: int) -> int:
+    """The host takes the signal; only the overrun count of a timer's is ours to add."""
+    if size == 8 and t.group.timers is not None:
+        before_wait(t, t.mem.u64(set_addr), info_addr)
+    return CONTINUE

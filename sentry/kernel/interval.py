@@ -1,8 +1,8 @@
 """Timers that send signals: setitimer(2) ITIMER_REAL, alarm(2), timer_create(2).
 
 Linux queues a timer's signal once; expirations that come while it is pending are its overrun count, fixed when it is
-taken. The Sentry cannot change a queued signal: `PosixTimer.missed` is kept until somebody asks (timer_getoverrun(2)) or
-takes the signal by rt_sigtimedwait(2) (overrun.py); else the next signal carries it.
+taken. The Sentry cannot change a queued signal: `PosixTimer.missed` is kept until somebody asks (timer_getoverrun(2))
+or takes the signal by rt_sigtimedwait(2) (overrun.py); else the next signal carries it.
 """
 
 from __future__ import annotations

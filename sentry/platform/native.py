@@ -77,7 +77,7 @@ def rules(program_fd: int, interp_fd: int) -> list[Native]:
         out.append(Native(name, (), CLOCK))
     out += [Native(name, (), OWN_ACCOUNT) for name in ("times", "getrusage", "getcpu")]
     out.append(Native("getrandom", (), "the host's random numbers"))
-    for name in ("rt_sigprocmask", "rt_sigreturn", "sigaltstack", "rt_sigpending", "rt_sigsuspend", "rt_sigtimedwait", "pause"):
+    for name in ("rt_sigprocmask", "rt_sigreturn", "sigaltstack", "rt_sigpending", "rt_sigsuspend", "pause"):
         out.append(Native(name, (), OWN_SIGNALS))
     out += [Native(name, (), OWN_NUMBERS) for name in ("getpid", "gettid", "getppid", "getpgid", "getpgrp", "getsid")]
     out += [Native(name, (), OWN_GROUP) for name in ("setpgid", "setsid")]

@@ -50,6 +50,7 @@ CONTINUED = {
     "rt_sigqueueinfo": "target checked; the host reads the sender's own siginfo",
     "rt_tgsigqueueinfo": "as rt_sigqueueinfo",
     "rt_sigaction": "the task's own handlers; the Sentry has noted them",
+    "rt_sigtimedwait": "the caller's own pending signals",
     "mmap": "the injected descriptor at that number decides what is mapped and how",
     "close": "the injected descriptor at that number",
     "setitimer": "ITIMER_VIRTUAL and ITIMER_PROF: the caller's own CPU time",

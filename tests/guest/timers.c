@@ -227,3 +227,52 @@ TEST(cpu_clock_timer)
 		;
 	EQ(fired, 1);
 }
+
+/* What was missed while the signal was blocked is told to the handler that asks. */
+static timer_t asked;
+static volatile int told;
+static void on_overrun(int sig)
+{
+	(void)sig;
+	fired++;
+	if (!told)
+		told = timer_getoverrun(asked);
+}
+
+TEST(overrun_in_handler)
+{
+	sigset_t s = set_of(SIGRTMIN);
+	handle(SIGRTMIN, on_overrun, SA_RESTART);
+	OK(sigprocmask(SIG_BLOCK, &s, NULL));
+	asked = create(CLOCK_MONOTONIC, SIGRTMIN);
+	struct itimerspec it = {{0, 10 * MS}, {0, 10 * MS}}, off = {0};
+	OK(timer_settime(asked, 0, &it, NULL));
+	sleep_ms(105);
+	OK(sigprocmask(SIG_UNBLOCK, &s, NULL));
+	wait_for(1, 5000);
+	OK(timer_settime(asked, 0, &off, NULL));
+	CHECK(told >= 8);
+	CHECK(fired <= 4);
+}
+
+TEST(cpu_clock_interval)
+{
+	handle(SIGRTMIN, on_timer, SA_RESTART);
+	timer_t t = create(CLOCK_THREAD_CPUTIME_ID, SIGRTMIN);
+	struct itimerspec it = {{0, 10 * MS}, {0, 10 * MS}}, cur;
+	struct timespec used;
+	OK(timer_settime(t, 0, &it, NULL));
+	do {
+		OK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used));
+	} while (used.tv_sec == 0 && used.tv_nsec < 200 * MS);
+	CHECK(fired >= 3 && fired <= 20);
+	OK(timer_gettime(t, &cur));
+	CHECK(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 10 * MS);
+	EQ(cur.it_interval.tv_nsec, 10 * MS);
+	OK(timer_delete(t));
+	clockid_t clock;
+	EQ(clock_getcpuclockid(0, &clock), 0);
+	OK(timer_create(clock, NULL, &t));
+	OK(timer_delete(t));
+	ERR(syscall(SYS_timer_create, (clockid_t)(~(1u << 22) << 3 | 2), NULL, &t), EINVAL); /* nobody's */
+}
