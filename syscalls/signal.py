@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EINVAL, EPERM, ESRCH
+from sentry.kernel.bracket import hold_for_signal
 from sentry.kernel.siginfo import SI_TKILL, SI_USER, kill_info
 from sentry.kernel.thread_group import SIG_IGN, SigAction
 from syscalls.args import Addr, Pid, Signal, Size
@@ -111,6 +112,8 @@ def sys_kill(t: Task, pid: int, signo: int) -> int:
         return sending.result()
     for group in living:
         t.kernel.signals.recheck(group)
+    if hold_for_signal(t, living, signo, lambda: t.kernel.platform.answer_continue(t)):
+        return DEFERRED
     return CONTINUE
 
 
@@ -130,6 +133,8 @@ def _tkill(t: Task, tgid: int, tid: int, signo: int) -> int:
         sending.count(t.kernel.signals.send_task(target, signo, info, sending.one_done))
         return sending.result()
     t.kernel.signals.recheck(target.group)
+    if hold_for_signal(t, [target.group], signo, lambda: t.kernel.platform.answer_continue(t)):
+        return DEFERRED
     return CONTINUE
 
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 STOP_NS = 20_000_000  # a thread that does not stop within this is in a call that no signal ends
 HOLD_NS = 1_000_000_000  # a child that does not die within this was stopped: let the parent go
 NR_WAIT4, NR_WAITID = 61, 247
+SIGCHLD, SIGKILL, SIGCONT, SIGSTOP = 17, 9, 18, 19
+STOPS = frozenset((SIGSTOP, 20, 21, 22))  # by default: SIGTSTP, SIGTTIN, SIGTTOU too
+IGNORED = frozenset((SIGCHLD, SIGCONT, 23, 28))  # by default: SIGURG, SIGWINCH too
+LOOK_NS = 100_000  # how often a child is looked at that is to stop or to go on
+LOOKS = 100
 
 
 class Bracket:
@@ -41,7 +46,8 @@ class Bracket:
         for task in tuple(self.parent.tasks.values()):
             if task.on_stop is not None or in_host_wait(task):
                 continue
-            if stops.interrupt(task, self._stopped) and task.parked is None:
+            received = task.request_id != 0  # its call cannot be cancelled any more; it stops when that ends
+            if stops.interrupt(task, self._stopped) and not received:
                 self.waiting.add(task)
         now = self.kernel.now_ns()
         if self.waiting:
@@ -59,6 +65,15 @@ class Bracket:
         self.dying.discard(child)
         if not self.dying:
             self._end()
+
+    def look_at(self, child: ThreadGroup, stopped: bool, left: int) -> None:
+        """A stop or continuation gives no event: look at the child until it is as it will be."""
+        if self.over or child not in self.dying:
+            return
+        if not left or child.dead or (self.kernel.signals.state(child.leader) == b"T") == stopped and left < LOOKS:
+            self.child_died(child)
+            return
+        self.kernel.timers.add(self.kernel.now_ns() + LOOK_NS, lambda: self.look_at(child, stopped, left - 1))
 
     def _stopped(self, t: Task, status: int) -> None:
         if self.over:
@@ -109,6 +124,48 @@ def hold_parent(t: Task, parent: ThreadGroup) -> bool:
     bracket.add(t.group, resume)
     answered.append(True)
     return bool(at_once)
+
+
+def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callable[[], None]) -> bool:
+    """`t` sends `signo`, which may bring SIGCHLD to parents that must stand still meanwhile. True: `go` sends it, later or from
+    here; false: nobody needs to be held."""
+    needing = [group for group in targets if _needs_hold(t.kernel, group, signo)]
+    if not needing:
+        return False
+    left = len(needing)
+
+    def ready() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            go()
+
+    for group in needing:
+        parent = group.parent
+        assert parent is not None
+        bracket = parent.bracket
+        if bracket is None:
+            bracket = parent.bracket = Bracket(t.kernel, parent)
+            bracket.stop_threads()
+        bracket.add(group, ready)
+        if signo == SIGCONT or signo in STOPS and not group.sighand.get(signo).caught:
+            bracket.look_at(group, signo != SIGCONT, LOOKS)
+    return True
+
+
+def _needs_hold(kernel: Kernel, group: ThreadGroup, signo: int) -> bool:
+    parent = group.parent
+    if parent is None or parent.dead or parent.exiting or group.exiting or not parent.sighand.interrupts(SIGCHLD):
+        return False
+    if signo in (SIGKILL, SIGSTOP):
+        return True
+    state = kernel.signals.state(group.leader)
+    if signo == SIGCONT:
+        return state == b"T"
+    if group.sighand.get(signo).handler or signo in IGNORED or state == b"T":
+        return False
+    masks = kernel.signals.masks(group.leader)
+    return masks is not None and not masks[2] >> (signo - 1) & 1
 
 
 def in_host_wait(t: Task) -> bool:
