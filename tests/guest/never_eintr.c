@@ -225,3 +225,55 @@ TEST(stop_and_continue_storm)
 	REAP_SIGNAL(pid, SIGKILL);
 	CHECK(fired > 0);
 }
+
+/* Children that end at moments of their own, many at once, while the parent forks on. */
+TEST(children_end_while_forking)
+{
+	long n = rounds() / 50 > 20 ? rounds() / 50 : 20;
+	unsigned random = 7;
+	struct stat st;
+	handle(SIGCHLD, on_alarm, 0);
+	for (long i = 0; i < n; i++) {
+		pid_t pids[12];
+		for (int k = 0; k < 12; k++) {
+			long us = rand_r(&random) / 16 % 3000;
+			int p[2];
+			pids[k] = fork();
+			if (pids[k] == 0) {
+				for (int64_t end = now_ns() + us * 1000; now_ns() < end;)
+					;
+				_exit(k);
+			}
+			CHECK(pids[k] > 0);
+			EQ(pipe(p), 0);
+			EQ(stat("/", &st), 0);
+			EQ(dup2(p[0], 50), 50);
+			EQ(close(p[0]), 0);
+			EQ(close(p[1]), 0);
+		}
+		for (int k = 0; k < 12; k++)
+			REAP_EXIT(pids[k], k);
+	}
+	CHECK(fired > 0);
+}
+
+/* The same with vfork and exec, as a shell starts its pipelines. */
+TEST(children_end_while_vforking)
+{
+	volatile long n = rounds() / 50 > 20 ? rounds() / 50 : 20;
+	handle(SIGCHLD, on_alarm, 0);
+	for (volatile long i = 0; i < n; i++) {
+		volatile pid_t pids[4];
+		for (volatile int k = 0; k < 4; k++) {
+			pids[k] = vfork();
+			if (pids[k] == 0) {
+				execl("/bin/true", "true", NULL);
+				_exit(1);
+			}
+			CHECK(pids[k] > 0);
+			EQ(dup2(0, 50), 50);
+		}
+		for (int k = 0; k < 4; k++)
+			REAP_OK(pids[k]);
+	}
+}
