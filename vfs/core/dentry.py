@@ -6,7 +6,7 @@ cache over `Inode.lookup`, bounded here, and may be dropped at any time unless s
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from sys import getrefcount
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CACHE_LIMIT = 30_000  # dentries kept although nobody uses them; about 500 bytes each with their inodes
 
-_cached: deque[Dentry] = deque()  # every dentry that was entered into a table, oldest first; some have left it since
+_cached: OrderedDict[Dentry, None] = OrderedDict()  # every dentry that stands in its parent's table, oldest first
 
 
 class Dentry:
@@ -36,7 +36,7 @@ class Dentry:
         """Enter into the parent's table."""
         assert self.parent is not None
         self.parent.children[self.name] = self
-        _cached.append(self)
+        _cached[self] = None
         if len(_cached) > CACHE_LIMIT:
             prune(CACHE_LIMIT // 8)
 
@@ -45,6 +45,7 @@ class Dentry:
         parent = self.parent
         if parent is not None and parent.children.get(self.name) is self:
             del parent.children[self.name]
+        _cached.pop(self, None)
 
     def remove(self) -> None:
         """The name was unlinked."""
@@ -67,6 +68,7 @@ def forget(root: Dentry) -> None:
     root.children.clear()
     while todo:
         dentry = todo.pop()
+        _cached.pop(dentry, None)
         todo += dentry.children.values()
         dentry.children.clear()
 
@@ -75,14 +77,12 @@ def prune(count: int) -> int:
     """Drop up to `count` of the oldest dentries that only the cache refers to; returns how many went."""
     dropped = 0
     for _ in range(min(len(_cached), count * 4)):
-        dentry = _cached.popleft()
-        parent = dentry.parent
-        if parent is not None and parent.children.get(dentry.name) is dentry:
-            # Two references are left for an idle one: its parent's table and this variable (a third is the argument).
-            if dentry.children or dentry.mounts or getrefcount(dentry) > 3:
-                _cached.append(dentry)
-                continue
-            del parent.children[dentry.name]
+        dentry, _ = _cached.popitem(last=False)
+        # Two references are left for an idle one: its parent's table and this variable (a third is the argument).
+        if dentry.children or dentry.mounts or getrefcount(dentry) > 3:
+            _cached[dentry] = None
+            continue
+        dentry.drop()
         dropped += 1
         if dropped >= count:
             break

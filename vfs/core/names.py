@@ -147,7 +147,7 @@ def link(t: Task, source: Path, place: Path, name: bytes, slash: bool) -> None:
             raise EPERM
         if inode.nlink >= 65000:
             raise EMLINK
-        if source.dentry.gone and inode.nlink == 0:
+        if inode.nlink == 0 and not inode.linkable:
             raise ENOENT
         directory.link(name, inode)
         return inode

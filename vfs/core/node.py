@@ -71,6 +71,7 @@ class Inode:
 
     stable = True  # False: the walk calls `revalidate` before it believes a cached dentry in a path's last place
     expires = inf  # and in any place after this time of time.monotonic()
+    linkable = False  # made by O_TMPFILE: may get a name although it has none
     guarded = False  # True: `permission` adds a rule to the mode bits
 
     def __init__(self, fs: FileSystem, ino: int, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
@@ -189,6 +190,9 @@ class Inode:
 
     def truncate(self, size: int) -> None:
         raise EINVAL
+
+    def empty(self) -> None:
+        """It is about to be opened and truncated: contents need not be brought along."""
 
     # attributes; the caller has checked who may and has updated set-id bits ------------------------------------------
     def chmod(self, mode: int) -> None:

@@ -67,7 +67,10 @@ def open_place(t: Task, place: Path, flags: int, new: bool = False) -> File:
         raise ELOOP
     if not new:
         may_open(t, place, flags)
-    file = inode.open(place, flags & _KEPT, t)
+    if flags & O_TRUNC and kind == S_IFREG:
+        inode.empty()
+    # A terminal wants to see O_NOCTTY and takes it off itself.
+    file = inode.open(place, flags & _KEPT | flags & O_NOCTTY if kind == S_IFCHR else flags & _KEPT, t)
     if flags & O_TRUNC and kind == S_IFREG and not new:
         if flags & 3:
             file.truncate(0)

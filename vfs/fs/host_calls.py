@@ -14,6 +14,7 @@ from os import O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH,
 from sentry.abi.errno import BY_CODE, EINVAL, EIO, Errno
 
 _SAFE = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY  # never wait for a fifo, never gain a terminal
+COPY_STEP = 1 << 20
 _proc_fd = -1
 
 
@@ -168,6 +169,18 @@ def link(dir_fd: int, name: bytes, to_fd: int, to_name: bytes) -> None:
         raise error(err)
 
 
+def link_open(fd: int, to_fd: int, to_name: bytes) -> None:
+    """Give an open file without a name (O_TMPFILE) one."""
+    try:
+        if _proc_fd >= 0:
+            source, source_fd = b"self/fd/%d" % fd, _proc_fd
+        else:
+            source, source_fd = b"/proc/self/fd/%d" % fd, to_fd
+        os.link(source, component(to_name), src_dir_fd=source_fd, dst_dir_fd=to_fd, follow_symlinks=True)
+    except OSError as err:
+        raise error(err)
+
+
 def unlink(dir_fd: int, name: bytes) -> None:
     try:
         os.unlink(component(name), dir_fd=dir_fd)
@@ -199,15 +212,22 @@ def lchown(dir_fd: int, name: bytes, uid: int, gid: int) -> None:
 
 
 def fchown(fd: int, uid: int, gid: int) -> None:
+    """By the descriptor's own name where there is a /proc: fchownat(2) is then the only call of its kind that is needed."""
     try:
-        os.fchown(fd, uid, gid)
+        if _proc_fd >= 0:
+            os.chown(b"self/fd/%d" % fd, uid, gid, dir_fd=_proc_fd)
+        else:
+            os.fchown(fd, uid, gid)
     except OSError as err:
         raise error(err)
 
 
 def fchmod(fd: int, mode: int) -> None:
     try:
-        os.fchmod(fd, mode)
+        if _proc_fd >= 0:
+            os.chmod(b"self/fd/%d" % fd, mode, dir_fd=_proc_fd)
+        else:
+            os.fchmod(fd, mode)
     except OSError as err:
         raise error(err)
 
@@ -317,10 +337,7 @@ def allocate(fd: int, offset: int, length: int) -> None:
 
 def sync(fd: int, data_only: bool) -> None:
     try:
-        if data_only:
-            os.fdatasync(fd)
-        else:
-            os.fsync(fd)
+        os.fsync(fd)  # also for fdatasync(2): it does more, and is one call for both
     except OSError as err:
         raise error(err)
 
@@ -336,16 +353,15 @@ def copy(source_fd: int, target_fd: int, size: int) -> None:
                 end = min(os.lseek(source_fd, done, os.SEEK_HOLE), size)
             except OSError:
                 break  # ENXIO: only a hole is left
-            os.lseek(target_fd, done, os.SEEK_SET)
             while done < end:
-                count = os.sendfile(target_fd, source_fd, done, min(end - done, 1 << 24))
-                if count == 0:
+                data = os.pread(source_fd, min(end - done, COPY_STEP), done)
+                if not data:
                     return
-                done += count
+                done += os.pwrite(target_fd, data, done)
     except OSError as err:
         raise error(err)
 
 
 def write_flags(flags: int) -> int:
-    """Access mode and O_APPEND of an open, as the host is asked for them."""
-    return flags & (os.O_ACCMODE | os.O_APPEND) if flags & (O_WRONLY | os.O_RDWR) else O_RDONLY
+    """Access mode, O_APPEND and O_SYNC of an open, as the host is asked for them."""
+    return flags & (os.O_ACCMODE | os.O_APPEND | os.O_SYNC) if flags & (O_WRONLY | os.O_RDWR) else O_RDONLY

@@ -14,7 +14,7 @@ from sentry.abi.const.files import (
     SEEK_HOLE,
     SEEK_SET,
 )
-from sentry.abi.errno import EINVAL, ENXIO, EOPNOTSUPP, EOVERFLOW
+from sentry.abi.errno import EINVAL, ENFILE, ENXIO, EOPNOTSUPP, EOVERFLOW
 from vfs.core.file import O_ACCMODE, O_APPEND, File, Stat
 from vfs.fs import host_calls as host
 
@@ -23,7 +23,26 @@ if TYPE_CHECKING:
     from vfs.fs.hostfs import HostInode
 
 MAX_OFFSET = (1 << 63) - 1
+MAX_FILES = 12_000
 ZERO_STEP = 1 << 20
+
+
+class Budget:
+    """Descriptors of the Sentry that guests' open files may take, all processes together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, fd: int) -> None:
+        if self.left <= 0:
+            host.close(fd)
+            raise ENFILE
+        self.left -= 1
+
+
+budget = Budget(MAX_FILES)
 
 
 class HostFile(File):
@@ -31,6 +50,7 @@ class HostFile(File):
 
     def __init__(self, path: Path, inode: HostInode, flags: int, fd: int) -> None:
         super().__init__(flags)
+        budget.take(fd)
         self.opened = path
         self.inode = inode
         self.fd = fd
@@ -88,6 +108,7 @@ class HostFile(File):
             inode.fs.in_use.pop((inode.st.st_dev, inode.ino), None)
         if self.flags & O_ACCMODE:
             inode.writers -= 1
+        budget.left += 1
         host.close(self.fd)
         self.fd = -1
 

@@ -147,6 +147,7 @@ class HostInode(HostAttr):
 
     __slots__ = ()
     stable = False
+    linkable = True
 
     def __init__(self, fs: HostFs, st: stat_result) -> None:  # the base's fields, without what `st` has
         self.fs = fs
@@ -358,11 +359,15 @@ class HostInode(HostAttr):
 
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, HostInode)
-        inode._place()
         source = inode.parent
-        assert source is not None
-        source_fd, target_fd = source.both(self)
-        host.link(source_fd, inode.alias, target_fd, name)
+        if source is None and inode.opens:
+            host.link_open(inode.opens[-1], self.handle(), name)  # O_TMPFILE; the host knows whether it may
+            inode.parent, inode.alias = self, name
+        else:
+            inode._place()
+            assert source is not None
+            source_fd, target_fd = source.both(self)
+            host.link(source_fd, inode.alias, target_fd, name)
         inode.refresh()
         self.fs.links[inode.st.st_dev, inode.ino] = inode
 

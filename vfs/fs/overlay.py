@@ -200,8 +200,8 @@ class OverlayInode(TmpInode):
         except Errno:
             self.xattrs = None
 
-    def cut(self) -> None:
-        """O_TRUNC and truncate(2) to nothing: what is below need not be copied."""
+    def empty(self) -> None:
+        """What is below need not be copied."""
         lower = self.lower
         if self.owned or lower is None or self.mode & S_IFMT != S_IFREG:
             return
@@ -292,7 +292,7 @@ class OverlayInode(TmpInode):
 
     def truncate(self, size: int) -> None:
         if size == 0:
-            self.cut()
+            self.empty()
         else:
             self.own()
         super().truncate(size)

@@ -8,7 +8,7 @@ from sentry.abi.const.files import SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET
 from sentry.abi.errno import EACCES
 from vfs.core.file import File, Stat
 from vfs.fs import host_calls as host
-from vfs.fs.host_file import seek_regular
+from vfs.fs.host_file import budget, seek_regular
 
 if TYPE_CHECKING:
     from vfs.core.dentry import Path
@@ -20,6 +20,7 @@ class OverlayFile(File):
 
     def __init__(self, path: Path, inode: OverlayInode, flags: int, fd: int) -> None:
         super().__init__(flags)
+        budget.take(fd)
         self.opened = path
         self.inode = inode
         self.fd = fd
@@ -58,5 +59,6 @@ class OverlayFile(File):
         return self.fd if blob is None else blob.host_fd(False)
 
     def release(self) -> None:
+        budget.left += 1
         host.close(self.fd)
         self.fd = -1

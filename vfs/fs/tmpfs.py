@@ -73,12 +73,12 @@ class TmpInode(Inode):
     """entries: of a directory; blob: of a regular file; target: of a symbolic link; xattrs: None until one is set;
     real: counted, and has contents of its own (an overlay's untouched inodes are not)."""
 
-    __slots__ = ("blob", "entries", "real", "target", "xattrs")
+    __slots__ = ("blob", "entries", "linkable", "real", "target", "xattrs")
     fs: TmpFs
 
     def __init__(self, fs: TmpFs, ino: int, mode: int, uid: int, gid: int, rdev: int = 0, real: bool = True) -> None:
         super().__init__(fs, ino, mode, uid, gid, rdev)
-        self.real = False
+        self.real = self.linkable = False
         if real:
             fs.space.take_inode()
             self.real = True
@@ -159,6 +159,7 @@ class TmpInode(Inode):
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, TmpInode)
         self.add(name, inode)
+        inode.linkable = False
         inode.nlink += 1
         inode.ctime_ns = time_ns()
 
@@ -196,6 +197,7 @@ class TmpInode(Inode):
         uid, gid, mode = new_owner(self, S_IFREG | mode, creds)
         inode = self.fs.new_inode(mode, uid, gid)
         inode.nlink = 0
+        inode.linkable = True
         return inode
 
     # links, contents ------------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from vfs_guest import BASE, Guest
 
 import syscalls.mount  # noqa: F401  (registers the constructors)
 from sentry.abi.const.mounts import MS_NOSUID, MS_RDONLY
 from sentry.abi.errno import EACCES, EBUSY, EROFS
 from sentry.boot import BootConfig, BootDevice, BootMount
+from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.core.mount import mountinfo_text, mounts_text
 from vfs.fs import boot
 
@@ -24,7 +24,7 @@ def _build(config: BootConfig, tmp_path: Path) -> Guest:
     memory.mkdir()
     kernel: Any = SimpleNamespace(
         backing=os.open(memory, os.O_PATH), log=lambda text: None, tasks={}, groups={}, mounts=None,
-        config=config, group_death_hooks=[],
+        config=config, group_death_hooks=[], cpus={0, 1},
     )
     config.root_fd = os.open(tmp_path / "root", os.O_PATH)
     top = boot.build_mounts(kernel, config)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vfs_guest import BASE, Guest
 
 from sentry.abi.const import files as c
 from sentry.abi.errno import (
@@ -31,6 +30,7 @@ from sentry.abi.structs import FLOCK, OPEN_HOW, STATX
 from sentry.creds import Credentials
 from sentry.wait import Park
 from syscalls.locks import fcntl_lock
+from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.fs.backing import Backing
 from vfs.fs.hostfs import HostFs
 from vfs.fs.overlay import OverlayFs
@@ -388,3 +388,27 @@ def test_mtime_moves_with_contents(guest: Guest) -> None:
     guest.put(b"/d/f", b"")
     assert guest.stat(b"/d/.").mtime_ns > 10**18
     assert guest.stat(b"/d").mtime_ns > 10**18
+
+
+def test_tmpfile_gets_a_name(guest: Guest) -> None:
+    fd = guest.open(b"/", c.O_TMPFILE | RW, 0o600)
+    if fd == -95:
+        pytest.skip("the host's file system has no O_TMPFILE")
+    assert guest.write(fd, b"abc") == 3
+    assert guest.call("linkat", fd, b"", c.AT_FDCWD, b"/named", c.AT_EMPTY_PATH) == 0
+    assert guest.get(b"/named") == b"abc"
+    assert guest.fstat(fd).nlink == 1
+    assert guest.call("unlink", b"/named") == 0
+    assert guest.call("linkat", fd, b"", c.AT_FDCWD, b"/again", c.AT_EMPTY_PATH) == -ENOENT.code
+
+
+def test_guests_cannot_take_all_descriptors(guest: Guest, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vfs.fs.host_file import budget
+
+    guest.put(b"/f", b"")
+    monkeypatch.setattr(budget, "left", 3)
+    found = [guest.open(b"/f") for _ in range(5)]
+    if found[4] < 0:
+        assert found[3:] == [-23, -23]
+        assert guest.call("close", found[0]) == 0
+        assert guest.open(b"/f") >= 0

@@ -11,11 +11,11 @@ from typing import Any
 from zlib import crc32
 
 import pytest
-from vfs_guest import BASE, Guest
 
 from sentry.abi.const.files import AT_EACCESS, AT_FDCWD
 from sentry.abi.structs import UTIMES
 from sentry.creds import ROOT, Credentials
+from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.core.dentry import forget
 from vfs.core.node import FileSystem
 from vfs.fs.backing import Backing

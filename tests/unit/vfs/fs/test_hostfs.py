@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from vfs_guest import BASE, Guest
 
 from sentry.abi.const.files import AT_FDCWD, O_PATH
 from sentry.abi.errno import EACCES, EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR
+from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.core import dentry
 from vfs.fs import hostfs
 from vfs.fs.hostfs import HostFs
@@ -175,7 +175,7 @@ def test_forgotten_dentries_are_found_again(guest: Guest, monkeypatch: pytest.Mo
     assert guest.call("chdir", b"/keep") == 0
     held = guest.t.fs.cwd.dentry
     monkeypatch.setattr(dentry, "CACHE_LIMIT", 50)
-    monkeypatch.setattr(dentry, "_cached", deque([held]))
+    monkeypatch.setattr(dentry, "_cached", OrderedDict.fromkeys([held]))
     for n in range(300):
         guest.put(b"/x%d" % n, b"")
         assert guest.call("stat", b"/x%d" % n, BASE) == 0
