@@ -143,16 +143,17 @@ class BootConfig:
 
 
 def load() -> None:
-    """Import all that the Sentry runs and compile its filter: after pivot_root(2) there is no file left to read."""
+    """Import all that the Sentry runs, compile its filter and the guests': after pivot_root(2) no file can be read."""
     import os
 
     import sentry.setup
-    from sentry.platform import launch
+    from sentry.platform import host_filter, launch
     from syscalls.table import table
 
     sentry.setup.load()
     table(os.uname().machine)
     launch.prepare()
+    host_filter.prepare(launch.CACHE)
 
 
 def boot(config: BootConfig) -> Kernel:

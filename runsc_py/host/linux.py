@@ -86,3 +86,8 @@ class LinuxHost:
         args = ffi.new("char *[]", [*keep[: len(argv)], ffi.NULL])
         envp = ffi.new("char *[]", [*keep[len(argv) :], ffi.NULL])
         _checked(lib.host_execveat(fd, b"", args, envp, AT_EMPTY_PATH))
+
+    def restrict(self) -> None:
+        from sentry.platform import host_filter
+
+        host_filter.install()

@@ -40,3 +40,6 @@ class Host(Protocol):
     def close_range(self, first: int, last: int) -> None: ...
 
     def execveat(self, fd: int, argv: list[bytes], env: list[bytes]) -> None: ...
+
+    def restrict(self) -> None:
+        """The Sentry's own seccomp filter (sentry/platform/host_filter.py) is in force from here on."""

@@ -32,7 +32,7 @@ class Control:
         self.kernel = kernel
         self.config = config
         self.status = "created"
-        self.listener = _socket.socket(fileno=config.control_fd)
+        self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, config.control_fd)
         self.listener.setblocking(False)
         self.connections: set[Connection] = set()
         self.waiting: list[Connection] = []
@@ -45,7 +45,7 @@ class Control:
             fd, _ = self.listener._accept()  # type: ignore[attr-defined]  # what socket.accept() is made of
         except OSError:
             return
-        link = _socket.socket(fileno=fd)
+        link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # all given: nothing is asked of it
         if len(self.connections) >= CONNECTION_LIMIT:
             link.close()
             return

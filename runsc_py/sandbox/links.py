@@ -73,7 +73,7 @@ class StubLink:
 
         self.kernel = kernel
         self.control = control
-        self.link = _socket.socket(fileno=fd)
+        self.link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
         self.link.setblocking(False)
         kernel.watch(fd, IN, self._heard)
 

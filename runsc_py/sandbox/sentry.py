@@ -45,7 +45,7 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     try:
         config.backing_fd, config.proc_fd = enter(host, config, around)
         kernel = boot.boot(config)
-        confine(host)
+        confine(host, config)
         control = Control(kernel, config)
         stub = StubLink(kernel, config.stub_fd, control)
         creator.attach(kernel)
@@ -68,6 +68,8 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
 
 def enter(host: Host, config: BootConfig, around: Surroundings) -> tuple[int, int]:
     """Namespaces, cgroup and an empty root; returns descriptors of the backing tmpfs and of /proc."""
+    global _is_first
+    _is_first = os.getpid() == 1
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     cgroups.join(around.procs_fds)
@@ -99,6 +101,7 @@ def host_address(text: bytes) -> int:
 
 
 _kept: list[object] = []
+_is_first = False  # pid 1 of its namespace
 
 
 def _empty_root(host: Host, mount_point: bytes) -> None:
@@ -144,8 +147,8 @@ def close_others(host: Host, keep: set[int]) -> None:
 
 def end_all() -> None:
     """Kill and reap every guest. The stub learns of the end only after that: who waits for it finds nothing left."""
-    if os.getpid() != 1:
-        return  # only as pid 1 does -1 mean "my namespace"
+    if not _is_first:
+        return  # only for pid 1 does -1 mean "my namespace"
     try:
         os.kill(-1, signal.SIGKILL)
     except ProcessLookupError:

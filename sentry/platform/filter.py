@@ -21,19 +21,21 @@ def filter_for(rules: list[Native], cache_dir: str) -> bytes:
     """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each."""
     digest = hashlib.sha256(repr([(r.name, r.tests) for r in rules] + [FORMAT]).encode()).hexdigest()[:32]
     path = os.path.join(cache_dir, f"guest-filter-{digest}.bpf")
+    program = cached(path)
+    if not program:
+        program = compile_filter(rules)
+        store(path, program)
+    return program
+
+
+def cached(path: str) -> bytes:
+    """The program stored at `path`; b"" if there is none."""
     try:
         with open(path, "rb") as f:
             program = f.read()
-        if program and len(program) % 8 == 0:
-            return program
     except OSError:
-        pass
-    program = compile_filter(rules)
-    try:
-        _store(path, program)
-    except OSError:
-        pass  # a read-only installation compiles anew; slower, not wrong
-    return program
+        return b""
+    return program if len(program) % 8 == 0 else b""
 
 
 def compile_filter(rules: list[Native]) -> bytes:
@@ -51,9 +53,13 @@ def compile_filter(rules: list[Native]) -> bytes:
         return out.read()
 
 
-def _store(path: str, program: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+def store(path: str, program: bytes) -> None:
+    """A read-only installation compiles anew each time; slower, not wrong."""
     fresh = f"{path}.{os.getpid()}"
-    with open(fresh, "wb") as f:
-        f.write(program)
-    os.replace(fresh, path)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(fresh, "wb") as f:
+            f.write(program)
+        os.replace(fresh, path)
+    except OSError:
+        pass

@@ -5,40 +5,31 @@ Nobody's O_NONBLOCK is changed: the flag belongs to the description, which other
 
 from __future__ import annotations
 
-import select
-import socket
-
 from sentry.abi.errno import BY_CODE, EIO, WouldBlock
+from sentry.engine._engine import ffi, lib
+
+EAGAIN = 11
 
 
 def receive(fd: int, size: int) -> bytes:
     """What has arrived on a socket; b"" at its end."""
-    link = socket.socket(fileno=fd)
-    try:
-        return link.recv(size, socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        raise WouldBlock
-    except OSError as err:
-        raise BY_CODE.get(err.errno or 0, EIO)
-    finally:
-        link.detach()
+    buffer = ffi.new("char[]", size)
+    return bytes(ffi.buffer(buffer, _checked(lib.eng_receive(fd, buffer, size))))
 
 
 def send(fd: int, data: bytes) -> int:
-    link = socket.socket(fileno=fd)
-    try:
-        return link.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except BlockingIOError:
-        raise WouldBlock
-    except OSError as err:
-        raise BY_CODE.get(err.errno or 0, EIO)
-    finally:
-        link.detach()
+    return _checked(int(lib.eng_send(fd, ffi.from_buffer(data), len(data))))
 
 
 def ready(fd: int, events: int) -> int:
     """The poll(2) events of `fd` that are true now."""
-    poller = select.poll()
-    poller.register(fd, events)
-    found = poller.poll(0)
-    return found[0][1] if found else 0
+    return max(int(lib.eng_ready(fd, events)), 0)
+
+
+def _checked(result: int) -> int:
+    """Bytes that went, or the error that came instead."""
+    if result == -EAGAIN:
+        raise WouldBlock
+    if result < 0:
+        raise BY_CODE.get(-result, EIO)
+    return result

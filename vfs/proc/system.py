@@ -6,7 +6,6 @@ processes are the guest's, and what would tell of the host's devices or of its o
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -78,7 +77,7 @@ def meminfo(t: Task) -> bytes:
 
 def cpuinfo(t: Task) -> bytes:
     """Nothing here that the guest could not ask its CPU by itself; CPUs that it may not run on are left out."""
-    allowed = os.sched_getaffinity(0)
+    allowed = t.kernel.cpus
     blocks = host_file("cpuinfo", 8 << 20).split(b"\n\n")
     kept = []
     for block in blocks:
@@ -131,7 +130,7 @@ def cgroups(t: Task) -> bytes:
 
 
 def interrupts(t: Task) -> bytes:
-    return b"           " + b"".join(b"CPU%-8d" % cpu for cpu in sorted(os.sched_getaffinity(0))) + b"\n"
+    return b"           " + b"".join(b"CPU%-8d" % cpu for cpu in sorted(t.kernel.cpus)) + b"\n"
 
 
 def vmstat(t: Task) -> bytes:

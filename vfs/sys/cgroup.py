@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -72,7 +71,7 @@ def _cpu_max(t: Task) -> bytes:
 
 
 def _cpus(t: Task) -> bytes:
-    return number_list(sorted(os.sched_getaffinity(0))) + b"\n"
+    return number_list(sorted(t.kernel.cpus)) + b"\n"
 
 
 def _always(text: bytes) -> Callable[[Task], bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.mounts import SYSFS_MAGIC
@@ -38,7 +37,7 @@ def make(kernel: Kernel, options: bytes = b"") -> FileSystem:
     top = SynthDir(fs, mode=0o555, ino=1)
     for path in EMPTY:
         directory(fs, top, path)
-    _add_cpus(fs, top)
+    _add_cpus(fs, top, sorted(kernel.cpus)[:CPU_LIMIT])
     _add_memory(fs, top)
     _add_loopback(fs, top)
     fs.set_root(top)
@@ -82,8 +81,7 @@ def number_mask(numbers: list[int]) -> bytes:
     return b",".join(reversed(words))
 
 
-def _add_cpus(fs: FileSystem, top: SynthDir) -> None:
-    cpus = sorted(os.sched_getaffinity(0))[:CPU_LIMIT]
+def _add_cpus(fs: FileSystem, top: SynthDir, cpus: list[int]) -> None:
     listed = number_list(cpus) + b"\n"
     mask = number_mask(cpus) + b"\n"
     cpu_dir = directory(fs, top, b"devices/system/cpu")
@@ -95,7 +93,7 @@ def _add_cpus(fs: FileSystem, top: SynthDir) -> None:
     directory(fs, cpu_dir, b"cpufreq")
     directory(fs, cpu_dir, b"cpuidle")
     for cpu in cpus:
-        _add_cpu(fs, directory(fs, cpu_dir, b"cpu%d" % cpu), cpu)
+        _add_cpu(fs, directory(fs, cpu_dir, b"cpu%d" % cpu), cpu, cpus)
     node = directory(fs, top, b"devices/system/node")
     for name in (b"online", b"possible", b"has_cpu", b"has_memory", b"has_normal_memory"):
         node.add(name, text_file(fs, b"0\n"))
@@ -106,7 +104,7 @@ def _add_cpus(fs: FileSystem, top: SynthDir) -> None:
     first.add(b"meminfo", SynthFile(fs, _node_meminfo))
 
 
-def _add_cpu(fs: FileSystem, at: SynthDir, cpu: int) -> None:
+def _add_cpu(fs: FileSystem, at: SynthDir, cpu: int, cpus: list[int]) -> None:
     """One core of one package: the guest is told of no caches and no siblings but itself."""
     if cpu:
         at.add(b"online", text_file(fs, b"1\n"))
@@ -116,7 +114,6 @@ def _add_cpu(fs: FileSystem, at: SynthDir, cpu: int) -> None:
         topology.add(name, text_file(fs, single))
     for name in (b"core_cpus", b"thread_siblings"):
         topology.add(name, text_file(fs, mask))
-    cpus = sorted(os.sched_getaffinity(0))[:CPU_LIMIT]
     for name in (b"core_siblings_list", b"package_cpus_list"):
         topology.add(name, text_file(fs, number_list(cpus) + b"\n"))
     for name in (b"core_siblings", b"package_cpus"):

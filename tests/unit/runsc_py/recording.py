@@ -82,3 +82,6 @@ class RecordingHost:
 
     def execveat(self, fd: int, argv: list[bytes], env: list[bytes]) -> None:
         self._note("execveat", fd, tuple(argv), tuple(env))
+
+    def restrict(self) -> None:
+        self._note("restrict")

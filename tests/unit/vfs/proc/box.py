@@ -60,6 +60,7 @@ class Box:
         kernel: Any = Bag(
             groups={}, tasks={}, zombies={}, group_death_hooks=[], config=Bag(cgroup_limits={}),
             uts=Bag(nodename=b"box", domainname=b"(none)"), init=None,
+            cpus=frozenset(os.sched_getaffinity(0)),
         )  # fmt: skip
         kernel.find_group = lambda pid: next((g for g in kernel.groups.values() if g.pid == pid), None)
         kernel.find_task = lambda tid: next((t for t in kernel.tasks.values() if t.tid == tid), None)
