@@ -240,8 +240,11 @@ TEST(children_end_while_forking)
 			int p[2];
 			pids[k] = fork();
 			if (pids[k] == 0) {
-				for (int64_t end = now_ns() + us * 1000; now_ns() < end;)
-					;
+				if (i % 2)
+					for (int64_t end = now_ns() + us * 1000; now_ns() < end;)
+						;
+				else
+					usleep(us); /* asleep, the processor is the parent's */
 				_exit(k);
 			}
 			CHECK(pids[k] > 0);
@@ -255,6 +258,26 @@ TEST(children_end_while_forking)
 			REAP_EXIT(pids[k], k);
 	}
 	CHECK(fired > 0);
+}
+
+/* No call between the forks: they are what the ends meet. */
+TEST(children_end_during_forks)
+{
+	long n = rounds() / 500 > 2 ? rounds() / 500 : 2;
+	handle(SIGCHLD, on_alarm, 0);
+	for (long i = 0; i < n; i++) {
+		pid_t pids[60];
+		for (int k = 0; k < 60; k++) {
+			pids[k] = fork();
+			if (pids[k] == 0) {
+				sleep_ms(k % 9 + 1);
+				_exit(k);
+			}
+			CHECK(pids[k] > 0);
+		}
+		for (int k = 0; k < 60; k++)
+			REAP_EXIT(pids[k], k);
+	}
 }
 
 /* The same with vfork and exec, as a shell starts its pipelines. */
