@@ -25,6 +25,7 @@ from vfs.fs.boot import build_mounts
 from vfs.proc import root as proc
 from vfs.sys import cgroup
 from vfs.sys import root as sysfs
+from vfs.proc import sysctl
 from vfs.tty import devices
 from vfs.tty.console import Console
 from vfs.tty.file import open_tty
@@ -77,6 +78,8 @@ def boot(config: BootConfig) -> Kernel:
         )
     except launch.LaunchError as err:
         raise BootError(str(err))
+    task.group.oom_score_adj = config.oom_score_adj
+    sysctl.apply(kernel, config.sysctl)
     if console is not None and config.terminal:
         terminals(kernel).take(console.tty, task.group)
     return kernel

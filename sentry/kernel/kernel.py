@@ -44,6 +44,7 @@ class Kernel:
     def __init__(self, platform: Platform, config: Any) -> None:
         self.platform = platform
         self.config = config
+        self.current: Task | None = None  # whose call is being served
         self.tasks: dict[int, Task] = {}
         self.groups: dict[int, ThreadGroup] = {}
         self.zombies: dict[int, ThreadGroup] = {}  # dead, perhaps not yet waited for

@@ -91,7 +91,7 @@ def run_ready(kernel: Kernel) -> None:
 
 
 def _again(kernel: Kernel, parked: Parked) -> None:
-    t = parked.task
+    t = kernel.current = parked.task
     try:
         value = parked.park.op()
     except WouldBlock:
@@ -112,6 +112,7 @@ def _expire(kernel: Kernel, parked: Parked) -> None:
     t = parked.task
     if t.parked is not parked:
         return
+    kernel.current = t
     try:
         value = parked.park.expired() if parked.park.expired is not None else -110
     except Errno as err:

@@ -148,6 +148,7 @@ class NotifyPlatform:
                 kernel.calls += 1
                 if not placement.ticking:
                     placement.start_ticking()
+                kernel.current = t
                 t.request_id = request
                 t.continued_nr = -1
                 t.ended = False
