@@ -48,6 +48,7 @@ def test_stop_and_go_on(bash: Terminal) -> None:
     bash.run("jobs", r"\[1\]\+  Running +sleep 100 &")
     bash.start("fg")
     bash.expect("sleep 100")
+    bash.quiet("status", 0.5)  # the shell names the job before it gives it the terminal
     bash.type("\x03")
     bash.prompt()
     bash.run("echo status $?", "status 130")
@@ -81,6 +82,7 @@ def test_dash_job_control(dash: Terminal) -> None:
     dash.run("jobs", "Running")
     dash.start("fg")
     dash.expect("sleep 100")
+    dash.quiet("status", 0.5)
     dash.type("\x03")
     dash.prompt()
     dash.run("echo status $?", "status 130")
