@@ -20,8 +20,9 @@ from sentry.abi.const.files import (
 )
 from sentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, Errno, WouldBlock
 from sentry.wait import IN, OUT, retry
-from syscalls.args import Addr, Buffer, Fd, Int, Off, OutBuffer, Size, UInt, ULong, Whence
+from syscalls.args import Addr, Buffer, Fd, FdNum, Int, Off, OutBuffer, Size, UInt, ULong, Whence
 from syscalls.registry import syscall
+from syscalls.signalfd import read_by_host
 from vfs.core import notify
 from vfs.core.file import O_NONBLOCK
 from vfs.core.write import before_write
@@ -35,11 +36,14 @@ Iovec = list[tuple[int, int]]
 _RWF = RWF_APPEND | RWF_DSYNC | RWF_HIPRI | RWF_NOWAIT | RWF_SYNC
 
 
-@syscall("read", Fd, OutBuffer, Size)
-def sys_read(t: Task, file: File, buf_addr: int, size: int) -> int:
+@syscall("read", FdNum, OutBuffer, Size)
+def sys_read(t: Task, fd: int, buf_addr: int, size: int) -> int:
+    file = t.fds.get(fd & 0xFFFFFFFF)
     try:
         return _read(t, file, buf_addr, size)
     except WouldBlock:
+        if file.native_read:
+            return read_by_host(t, fd, file)
         if file.flags & O_NONBLOCK:
             raise
     return retry(partial(_read, t, file, buf_addr, size), [(file, IN)])
@@ -101,10 +105,13 @@ def _behind(iov: Iovec, done: int) -> Iovec:
     return rest
 
 
-@syscall("readv", Fd, Addr, ULong)
-def sys_readv(t: Task, file: File, iov_addr: int, count: int) -> int:
+@syscall("readv", FdNum, Addr, ULong)
+def sys_readv(t: Task, fd: int, iov_addr: int, count: int) -> int:
+    file = t.fds.get(fd)
     if file.flags & 3 in (1, 3):
         raise EBADF
+    if file.native_read:
+        return read_by_host(t, fd, file)
     return _readv(t, file, t.mem.iovec(iov_addr, count))
 
 

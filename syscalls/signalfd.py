@@ -1,33 +1,49 @@
-"""signalfd(2), signalfd4(2): not yet.
-
-The Sentry cannot take signals out of a guest's queue; a real host signalfd can, injected at the guest's number, with
-every read of it run by the host (reads are from the reader's own queue). What is to be done here: validate mask and
-flags, make the host signalfd, have the platform inject it (`Platform.add_fd`), install a File whose `poll` is
-(SigPnd | ShdPnd) & mask of the asking process, notified after every signal that the kernel learns of, and answer
-reads with CONTINUE.
-"""
+"""signalfd(2), signalfd4(2), and how such a file is read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import EINVAL, ENOSYS
+from sentry.abi.errno import EINVAL
 from sentry.abi.flags import SFD_CLOEXEC, SFD_NONBLOCK
 from syscalls.args import Addr, FdNum, Int, Size
-from syscalls.registry import syscall
+from syscalls.registry import CONTINUE, syscall
+from vfs.anon.signalfd import SignalFile
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.file import File
 
 
-@syscall("signalfd", FdNum, Addr, Size, support="missing", note="arguments are checked, then ENOSYS")
+@syscall("signalfd", FdNum, Addr, Size)
 def sys_signalfd(t: Task, fd: int, mask_addr: int, size: int) -> int:
     return sys_signalfd4(t, fd, mask_addr, size, 0)
 
 
-@syscall("signalfd4", FdNum, Addr, Size, Int, support="missing", note="arguments are checked, then ENOSYS")
+@syscall("signalfd4", FdNum, Addr, Size, Int, note="ssi_overrun of a timer is of when its signal was sent")
 def sys_signalfd4(t: Task, fd: int, mask_addr: int, size: int, flags: int) -> int:
-    if size != 8 or flags & ~(SFD_CLOEXEC | SFD_NONBLOCK):
+    if size != 8:
         raise EINVAL
-    t.mem.u64(mask_addr)
-    raise ENOSYS
+    mask = t.mem.u64(mask_addr)
+    if flags & ~(SFD_CLOEXEC | SFD_NONBLOCK):
+        raise EINVAL
+    if fd == -1:
+        return t.fds.install(SignalFile(t.kernel, mask, flags), bool(flags & SFD_CLOEXEC))
+    file = t.fds.get(fd)
+    if not isinstance(file, SignalFile):
+        raise EINVAL
+    file.set_mask(mask)
+    return fd
+
+
+def read_by_host(t: Task, fd: int, file: File) -> int:
+    """The host runs the caller's read(2) or readv(2): what is at `fd` in the real table becomes the host's signalfd."""
+    assert isinstance(file, SignalFile)
+    host = file.host_reader()
+    injected = t.fds.injected.get(fd)
+    if injected is None or injected[0] is not file:
+        t.kernel.platform.add_fd(t, host, fd)
+        t.fds.injected[fd] = (file, False)
+        if fd == t.kernel.loader_at:
+            t.fds.loader_lost = True  # put back by the next exec
+    return CONTINUE

@@ -25,6 +25,7 @@ int eng_kill(int pid, int signo);
 int eng_tgkill(int tgid, int tid, int signo);
 int eng_queue_signal(int tgid, int tid, int signo, void *info);
 int eng_sigchld_fd(void);
+int eng_signalfd(int fd, uint64_t mask);
 void *eng_launch_state(void);
 int eng_spawn(const void *filter, unsigned filter_len, int loader_fd, int loader_at, char **argv, char **envp);
 int eng_confine(const void *filter, unsigned len);

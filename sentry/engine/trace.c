@@ -113,3 +113,11 @@ int eng_sigchld_fd(void)
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
+
+/* A signalfd for `mask` (fd -1), or another mask for the one that `fd` is. */
+int eng_signalfd(int fd, uint64_t mask)
+{
+	int got = syscall(SYS_signalfd4, fd, &mask, 8, SFD_CLOEXEC);
+
+	return got < 0 ? -errno : got;
+}

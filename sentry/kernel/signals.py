@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sentry.kernel.exact import Exact
 from sentry.kernel.parking import unpark
 from sentry.kernel.siginfo import SI_KERNEL, SI_USER, kill_info, plain_info
-from sentry.wait import RESTARTSYS
+from sentry.wait import IN, RESTARTSYS
 
 if TYPE_CHECKING:
     from sentry.kernel.exact import Done
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sentry.kernel.parking import Parked
     from sentry.kernel.task import Task
     from sentry.kernel.thread_group import ThreadGroup
+    from sentry.wait import Pollable
 
 EINTR = 4
 SIGKILL, SIGPIPE, SIGALRM, SIGCHLD, SIGCONT, SIGSTOP = 9, 13, 14, 17, 18, 19
@@ -39,6 +40,7 @@ class Signals:
         self._rechecks: dict[ThreadGroup, int] = {}
         self._scanning = False
         self.exact = Exact(kernel)
+        self.followers: set[Pollable] = set()  # signalfds, which become ready by what is learnt here
 
     # sending -------------------------------------------------------------------------------------
     def send_group(self, group: ThreadGroup, signo: int, info: bytes | None = None, done: Done | None = None) -> bool:
@@ -103,6 +105,8 @@ class Signals:
     def learn(self, group: ThreadGroup) -> None:
         """Something may have sent a signal to `group`: look at its parked threads."""
         group.epoch += 1
+        for follower in self.followers:
+            follower.queue.notify(IN)
         for task in tuple(group.tasks.values()):
             if task.parked is not None:
                 self.check(task)
@@ -142,6 +146,8 @@ class Signals:
         for task in parked:
             if task.parked is not None:
                 self.check(task)
+        for follower in self.followers:
+            follower.queue.notify(IN)
         self._scanning = bool(parked)
         if parked:
             self.kernel.timers.add(self.kernel.now_ns() + SCAN_NS, self._scan)

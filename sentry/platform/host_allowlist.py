@@ -1,9 +1,9 @@
 """What the Sentry may ask of the host once its first guest exists (seccomp(2)); each call with the reason.
 
-This is all: `host_filter.py` compiles it, `runsc-py host-syscalls` prints it. No call makes a process, a program, a
-namespace, a mount or a socket, maps executable memory, or opens a file by a handle. A call that is not listed fails
-with EPERM and the host's log has a line; one of KILLED ends the Sentry, and all guests with it, at once. Hot calls have
-no argument tests: the host then answers them from a bit map without running the filter.
+This is all: `host_filter.py` compiles it, `runsc-py host-syscalls` prints it. No call makes a process, a thread, a
+program, a namespace, a mount or a socket, maps executable memory, or opens a file by a handle. A call that is not
+listed fails with EPERM, and the host's log has a line; one of KILLED ends the Sentry, and all guests with it, at once.
+Hot calls have no argument tests: the host then answers them from a bit map without running the filter.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ CHARACTER_DEVICES = {
     0x502: "ptmx",
 }  # fmt: skip
 PROT_EXEC, MAP_ANONYMOUS = 4, 0x20
+O_CLOEXEC = 0o2000000
 MFD_KNOWN = 1 | 2 | 8 | 16  # CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC: no huge pages
 WNOHANG_WALL = 0x4000_0001
 
@@ -98,21 +99,22 @@ def calls() -> list[HostCall]:
     out += [HostCall("ptrace", ((0, "==", request),), text) for request, text in PTRACE.items()]
     out.append(HostCall("wait4", ((2, "==", WNOHANG_WALL),), "events of guests, without waiting"))
     out.append(HostCall("wait4", ((2, "==", 0),), "at the end: the guests' ends"))
+    out.append(HostCall("signalfd4", ((2, "==", 8),), "a signalfd for a guest to read its own signals from"))
     out.append(HostCall("pidfd_open", ((1, "==", 0),), "to see a guest's end"))
+    out.append(HostCall("signalfd4", ((2, "==", 8), (3, "==", O_CLOEXEC)), "signalfd(2) of a guest, which alone reads it"))
     out += [HostCall(name, (), SIGNAL) for name in ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")]
-    out += [HostCall(name, (), "groups and sessions of guests are real") for name in ("getpgid", "getsid")]
+    out.append(HostCall("getpgid", (), "process groups of guests are real"))
     for resource, text in LIMITS.items():
         out.append(HostCall("prlimit64", ((1, "==", resource),), f"{text} of a guest, only lowered"))
     out.append(HostCall("sched_setaffinity", (), "Sentry and guests share a CPU, or not"))
-    out += [HostCall(name, ((0, "==", 0),), "a guest's nice value") for name in ("getpriority", "setpriority")]
+    out.append(HostCall("setpriority", ((0, "==", 0),), "a guest's nice value"))
     out.append(HostCall("accept4", (), "the control socket"))
     out.append(HostCall("sendto", ((4, "==", 0),), f"{LINKS}; no address is named"))
-    out += [HostCall(name, (), LINKS) for name in ("recvfrom", "sendmsg", "recvmsg", "getsockname")]
+    out += [HostCall(name, (), LINKS) for name in ("recvfrom", "sendmsg")]
     memory = ((2, "mask", PROT_EXEC, 0), (3, "mask", MAP_ANONYMOUS, MAP_ANONYMOUS))
     out.append(HostCall("mmap", memory, f"{OWN_MEMORY}, never code"))
     out += [HostCall(name, (), OWN_MEMORY) for name in ("munmap", "mremap", "brk")]
     out.append(HostCall("getrandom", (), "random numbers for guests and for their address spaces"))
-    out.append(HostCall("futex", (), "the interpreter's locks"))
     out.append(HostCall("clock_gettime", (), "clocks that the vdso cannot tell"))
     out.append(HostCall("exit_group", (), "the end"))
     return out

@@ -57,6 +57,7 @@ CONTINUED = {
     "getitimer": "as setitimer",
     "prctl": "PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER: registers only",
     "read": "an injected signalfd: the caller's own pending signals",
+    "readv": "as read",
 }
 
 

@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 static sigset_t blocked(int a, int b)
 {
@@ -125,4 +127,82 @@ TEST(errors)
 	ERR(syscall(SYS_signalfd4, -1, BAD, 8, 0), EFAULT);
 	ERR(read(fd, &si, sizeof si - 1), EINVAL);
 	ERR(write(fd, &si, sizeof si), EINVAL);
+}
+
+/* Any number of the file will do, any kind of read, and each reader finds its own signals. */
+TEST(other_numbers)
+{
+	struct signalfd_siginfo si[2];
+	sigset_t s = blocked(SIGUSR1, SIGUSR2);
+	int fd = OK(signalfd(-1, &s, 0)), other = OK(dup(fd)), pair[2];
+	OK(raise(SIGUSR1));
+	EQ(read(other, si, sizeof si), sizeof *si);
+	EQ(si[0].ssi_signo, SIGUSR1);
+	OK(fcntl(other, F_SETFL, O_NONBLOCK));
+	ERR(read(fd, si, sizeof si), EAGAIN);
+	OK(raise(SIGUSR2));
+	IN_CHILD {
+		EQ(polled(fd, 0), 0); /* pending in the parent only */
+		ERR(read(fd, si, sizeof si), EAGAIN);
+		OK(raise(SIGUSR1));
+		EQ(polled(fd, 0), POLLIN);
+		EQ(read(fd, si, sizeof si), sizeof *si);
+		EQ(si[0].ssi_signo, SIGUSR1);
+		EQ(si[0].ssi_pid, getpid());
+	}
+	struct iovec iov[2] = {{&si[0], sizeof *si}, {&si[1], sizeof *si}};
+	EQ(readv(fd, iov, 2), sizeof *si);
+	EQ(si[0].ssi_signo, SIGUSR2);
+	OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+	struct iovec one = {"x", 1};
+	struct msghdr msg = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	EQ(sendmsg(pair[0], &msg, 0), 1);
+	OK(close(fd));
+	OK(close(other));
+	char byte;
+	one.iov_base = &byte;
+	EQ(recvmsg(pair[1], &msg, 0), 1);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof fd);
+	ERR(read(fd, si, sizeof si), EAGAIN);
+	OK(raise(SIGUSR2));
+	EQ(read(fd, si, sizeof si), sizeof *si);
+}
+
+TEST(after_exec)
+{
+	sigset_t s = blocked(SIGUSR1, 0);
+	int fd = OK(signalfd(-1, &s, 0));
+	OK(dup2(fd, 9));
+	pid_t pid = OK(fork());
+	if (pid == 0) {
+		OK(raise(SIGUSR1)); /* stays pending through the exec */
+		execl("/bin/sh", "sh", "-c", "exec head -c 128 <&9 >read", NULL);
+		_exit(126);
+	}
+	REAP_OK(pid);
+	struct stat st;
+	OK(stat("read", &st));
+	EQ(st.st_size, 128);
+}
+
+static void on_other(int sig)
+{
+	(void)sig;
+}
+
+TEST(read_is_interrupted)
+{
+	struct signalfd_siginfo si;
+	sigset_t s = blocked(SIGUSR1, 0);
+	int fd = OK(signalfd(-1, &s, 0));
+	handle(SIGALRM, on_other, 0);
+	alarm(1);
+	ERR(read(fd, &si, sizeof si), EINTR);
+	OK(raise(SIGUSR1));
+	EQ(read(fd, &si, sizeof si), sizeof si);
 }

@@ -57,6 +57,7 @@ class File:
     """
 
     __slots__ = ("flags", "pos", "refs", "queue", "opened", "__weakref__")
+    native_read = False  # True: `peek` never has data, the host runs the read (signalfd)
 
     def __init__(self, flags: int = 0) -> None:
         self.flags = flags  # O_ACCMODE and the status flags that F_GETFL shows
