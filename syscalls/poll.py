@@ -72,7 +72,8 @@ def sys_poll(t: Task, fds_addr: int, count: int, timeout_ms: int) -> int:
 def sys_ppoll(t: Task, fds_addr: int, count: int, timeout_addr: int, mask_addr: int, mask_size: int) -> int:
     timeout_ns = read_timespec(t, timeout_addr)
     sigmask = call_mask(t, mask_addr, mask_size)
-    look = Wanted(t, fds_addr, count, timeout_ns == 0)
+    # A mask of the call's own is looked at before a timeout of zero: a signal that it lets through gives EINTR.
+    look = Wanted(t, fds_addr, count, timeout_ns == 0 and sigmask is None)
     left = Remaining(t, timeout_addr, timeout_ns, 1)
     return retry(
         left.after(look), look.sources(), deadline_ns=left.deadline_ns, expired=left.after(look.expired),

@@ -155,7 +155,8 @@ def sys_pselect6(
     mask_addr, mask_size = t.mem.unpack(SIGSET_ARG, mask_arg_addr) if mask_arg_addr else (0, 0)
     timeout_ns = read_timespec(t, timeout_addr)
     sigmask = call_mask(t, mask_addr, mask_size)
-    look = FdSets(t, count, (read_addr, write_addr, except_addr), timeout_ns == 0)
+    # A mask of the call's own is looked at before a timeout of zero: a signal that it lets through gives EINTR.
+    look = FdSets(t, count, (read_addr, write_addr, except_addr), timeout_ns == 0 and sigmask is None)
     return _wait(look, Remaining(t, timeout_addr, timeout_ns, 1), sigmask, mask_addr)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from sentry.abi.flags import F_OWNER_PGRP, F_OWNER_TID, SIGIO
 from sentry.wait import IN, OUT, PRI, RDHUP, Entry
@@ -56,23 +56,25 @@ def set_async(kernel: Kernel, file: File, on: bool) -> None:
     if watch is not None:
         file.queue.remove(watch)
     if on:
-        watch = _watches[file] = AsyncWatch(kernel, owner_of(file))
+        watch = _watches[file] = AsyncWatch(kernel, file, owner_of(file))
         file.queue.add(watch)
 
 
 class AsyncWatch(Entry):
     """Sends the signal when the file's readiness changes; at most one is on its way at a time."""
 
-    __slots__ = ("__weakref__", "kernel", "owner", "pending")
+    __slots__ = ("__weakref__", "file", "kernel", "owner", "pending")
 
-    def __init__(self, kernel: Kernel, owner: Owner) -> None:
+    def __init__(self, kernel: Kernel, file: File, owner: Owner) -> None:
         super().__init__(IN | OUT | PRI | RDHUP)
         self.kernel = kernel
+        self.file = ref(file)  # its queue may outlive it: the ends of a pipe share theirs
         self.owner = owner
         self.pending = False
 
     def wake(self, events: int) -> None:
-        if not self.pending and self.owner.who:
+        file = self.file()
+        if file is not None and file.refs > 0 and not self.pending and self.owner.who:
             self.pending = True
             self.kernel.defer(self._send)
 

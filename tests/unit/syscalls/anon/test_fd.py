@@ -237,6 +237,15 @@ def test_owner_and_sigio(t: Any) -> None:
     assert call(t, "fcntl", reader, abi.F_SETFL, 0) == 0
     t.fds.get(writer).write(b"z")
     assert not t.kernel.deferred
+    assert call(t, "fcntl", reader, abi.F_SETFL, abi.O_ASYNC) == 0
+    copy = call(t, "dup", writer)
+    watch = t.fds.get(reader)
+    call(t, "close", reader)
+    call(t, "close", writer)
+    call(t, "close", copy)  # wakes the read end, which is nobody's by now
+    t.kernel.run_deferred()
+    assert len(t.kernel.signals.sent) == 2 and watch.refs == 0
+    reader, writer = pipe(t)
     t.mem.put_i32(BASE, abi.F_OWNER_TID)
     t.mem.put_i32(BASE + 4, 100)
     assert call(t, "fcntl", reader, abi.F_SETOWN_EX, BASE) == 0

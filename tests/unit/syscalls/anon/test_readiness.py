@@ -219,3 +219,20 @@ def test_error_end_of_a_pipe(t: Any) -> None:
     call(t, "close", reader)
     assert sleeper.run() == 1
     assert revents(t, 1) == [ERR]
+
+
+def test_a_mask_and_no_time(t: Any) -> None:
+    """ppoll and pselect6 with a mask and a timeout of zero let a pending signal in first: they park for no time."""
+    reader, writer = pipe(t)
+    put(t, (reader, IN))
+    t.mem.put_u64(R, 1 << reader)
+    t.mem.pack(TIMESPEC, TIME, 0, 0)
+    t.mem.pack(SIGSET_ARG, MASK + 16, MASK, 8)
+    for args in (("ppoll", FDS, 1, TIME, MASK, 8), ("pselect6", 1, R, 0, 0, TIME, MASK + 16)):
+        sleeper = Sleeper(t, *args)
+        assert sleeper.park.deadline_ns == t.kernel.now_ns() and sleeper.park.sigmask == 0
+        assert sleeper.expire() == 0
+    t.mem.put_u64(R, 1 << reader)
+    t.fds.get(writer).write(b"x")
+    assert call(t, "ppoll", FDS, 1, TIME, MASK, 8) == 1
+    assert call(t, "pselect6", 1, R, 0, 0, TIME, MASK + 16) == 1
