@@ -179,7 +179,7 @@ def sys_sched_getattr(t: Task, pid: int, attr_addr: int, size: int, flags: int) 
         raise EINVAL
     target = _target(t, pid)
     policy = target.policy
-    nice = _host(lambda: os.getpriority(os.PRIO_PROCESS, target.host_tid))
+    nice = _nice(target)
     reset = 1 if policy & SCHED_RESET_ON_FORK else 0
     used = min(size, SCHED_ATTR.size)
     data = SCHED_ATTR.pack(used, policy & ~SCHED_RESET_ON_FORK, reset, nice, 0, 0, 0, 0, 0, 1024)
@@ -249,8 +249,8 @@ def sys_getpriority(t: Task, which: int, who: int) -> int:
     found = []
     for task in _chosen(t, which, who):
         try:
-            found.append(20 - os.getpriority(os.PRIO_PROCESS, task.host_tid))
-        except OSError:
+            found.append(20 - _nice(task))
+        except ESRCH:
             continue
     if not found:
         raise ESRCH
@@ -277,8 +277,16 @@ def sys_setpriority(t: Task, which: int, who: int, nice: int) -> int:
     return 0
 
 
+def _nice(task: Task) -> int:
+    """The thread's nice value, field 19 of proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{task.host_tid}/stat", "rb") as f:
+            return int(f.read(1024).rpartition(b")")[2].split()[16])
+    except OSError:
+        raise ESRCH
+
+
 def _renice(task: Task, nice: int, refused: type[EPERM] | type[EACCES]) -> None:
-    now = _host(lambda: os.getpriority(os.PRIO_PROCESS, task.host_tid))
-    if nice < now:
+    if nice < _nice(task):
         raise refused
     _host(lambda: os.setpriority(os.PRIO_PROCESS, task.host_tid, nice))

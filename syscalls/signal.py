@@ -16,6 +16,7 @@ from sentry.kernel.siginfo import SI_TKILL, SI_USER, kill_info
 from sentry.kernel.thread_group import SIG_IGN, SigAction
 from syscalls.args import Addr, Pid, Signal, Size
 from syscalls.registry import CONTINUE, DEFERRED, syscall
+from vfs.tty.session import session_of
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -59,14 +60,7 @@ def may_signal(t: Task, target: ThreadGroup, signo: int) -> bool:
     other = target.leader.creds
     if creds.euid in (other.ruid, other.suid) or creds.ruid in (other.ruid, other.suid):
         return True
-    return signo == SIGCONT and _session(t.group) == _session(target)
-
-
-def _session(group: ThreadGroup) -> int:
-    try:
-        return os.getsid(group.host_pid)
-    except OSError:
-        return -1
+    return signo == SIGCONT and session_of(t.group.host_pid) == session_of(target.host_pid)
 
 
 def _targets(t: Task, pid: int) -> list[ThreadGroup]:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from _socket import socket
-
     from sentry.boot import BootConfig
     from sentry.kernel.kernel import Kernel
 
@@ -39,17 +37,14 @@ class Control:
         kernel.watch(config.control_fd, IN, self._accept)
 
     def _accept(self, events: int) -> None:
-        import _socket
-
         try:
             fd, _ = self.listener._accept()  # type: ignore[attr-defined]  # what socket.accept() is made of
         except OSError:
             return
-        link = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)  # all given: nothing is asked of it
         if len(self.connections) >= CONNECTION_LIMIT:
-            link.close()
+            os.close(fd)
             return
-        self.connections.add(Connection(self, link))
+        self.connections.add(Connection(self, fd))
 
     def answer(self, request: Answer, connection: Connection) -> Answer | None:
         """None: the answer comes later."""
@@ -113,18 +108,18 @@ OPERATIONS: dict[str, Callable[[Control, Answer, Connection], Answer | None]] = 
 
 
 class Connection:
-    """One CLI process."""
+    """One CLI process. A bare descriptor: a socket object would ask the host for its name, which is not listed."""
 
-    def __init__(self, control: Control, link: socket) -> None:
+    def __init__(self, control: Control, fd: int) -> None:
         self.control = control
-        self.link = link
+        self.fd = fd
         self.text = b""
-        link.setblocking(False)
-        control.kernel.watch(link.fileno(), IN, self._heard)
+        os.set_blocking(fd, False)
+        control.kernel.watch(fd, IN, self._heard)
 
     def _heard(self, events: int) -> None:
         try:
-            piece = self.link.recv(LINE_LIMIT)
+            piece = os.read(self.fd, LINE_LIMIT)
         except BlockingIOError:
             return
         except OSError:
@@ -151,13 +146,13 @@ class Connection:
     def send(self, answer: Answer) -> None:
         """Answers are short: they fit the socket's buffer, or the other side does not read and loses them."""
         try:
-            self.link.send(json.dumps(answer).encode() + b"\n")
+            os.write(self.fd, json.dumps(answer).encode() + b"\n")
         except OSError:
             pass
 
     def close(self) -> None:
-        self.control.kernel.unwatch(self.link.fileno())
-        self.link.close()
+        self.control.kernel.unwatch(self.fd)
+        os.close(self.fd)
         self.control.connections.discard(self)
         if self in self.control.waiting:
             self.control.waiting.remove(self)

@@ -45,10 +45,10 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     try:
         config.backing_fd, config.proc_fd = enter(host, config, around)
         kernel = boot.boot(config)
-        confine(host, config)
         control = Control(kernel, config)
         stub = StubLink(kernel, config.stub_fd, control)
         creator.attach(kernel)
+        confine(host, config)
         assert kernel.init is not None
         creator.ready(kernel.init.host_pid)
         status = kernel.run()

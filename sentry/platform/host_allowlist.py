@@ -99,9 +99,9 @@ def calls() -> list[HostCall]:
     out += [HostCall("ptrace", ((0, "==", request),), text) for request, text in PTRACE.items()]
     out.append(HostCall("wait4", ((2, "==", WNOHANG_WALL),), "events of guests, without waiting"))
     out.append(HostCall("wait4", ((2, "==", 0),), "at the end: the guests' ends"))
-    out.append(HostCall("signalfd4", ((2, "==", 8),), "a signalfd for a guest to read its own signals from"))
     out.append(HostCall("pidfd_open", ((1, "==", 0),), "to see a guest's end"))
-    out.append(HostCall("signalfd4", ((2, "==", 8), (3, "==", O_CLOEXEC)), "signalfd(2) of a guest, which alone reads it"))
+    reading = ((2, "==", 8), (3, "==", O_CLOEXEC))
+    out.append(HostCall("signalfd4", reading, "signalfd(2) of a guest, which alone reads it"))
     out += [HostCall(name, (), SIGNAL) for name in ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")]
     out.append(HostCall("getpgid", (), "process groups of guests are real"))
     for resource, text in LIMITS.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import ESRCH
 from vfs.proc.subject import Subject
-from vfs.tty.session import guest_pgid, terminals
+from vfs.tty.session import guest_pgid, session_of, terminals
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -72,10 +72,7 @@ def process_group(kernel: Kernel, group: ThreadGroup) -> int:
 
 
 def session(kernel: Kernel, group: ThreadGroup) -> int:
-    try:
-        return kernel.guest_pid(os.getsid(group.host_pid))
-    except OSError:
-        return 0
+    return kernel.guest_pid(session_of(group.host_pid))
 
 
 def _terminal(kernel: Kernel, group: ThreadGroup) -> tuple[int, int]:

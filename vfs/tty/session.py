@@ -112,9 +112,15 @@ def controlling_tty(t: Task) -> Tty | None:
 def session_of(host_pid: int) -> int:
     """Host session number; 0 for a process that is gone."""
     try:
-        return os.getsid(host_pid)
+        return host_session(host_pid)
     except OSError:
         return 0
+
+
+def host_session(host_pid: int) -> int:
+    """Field 6 of proc_pid_stat(5)."""
+    with open(f"/proc/{host_pid}/stat", "rb") as f:
+        return int(f.read(1024).rpartition(b")")[2].split()[3])
 
 
 def process_group_of(host_pid: int) -> int:

@@ -12,6 +12,7 @@ from sentry.abi.errno import EFAULT
 from sentry.creds import ROOT, Credentials
 from sentry.wait import Entry
 from vfs.core.fd_table import FdTable
+from vfs.tty import session
 
 BASE, SIZE = 0x1000, 0x1000
 
@@ -186,5 +187,5 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Any:
         return table[pid]
 
     monkeypatch.setattr(os, "getpgid", lambda pid: look(made.pgids, pid))
-    monkeypatch.setattr(os, "getsid", lambda pid: look(made.sids, pid))
+    monkeypatch.setattr(session, "host_session", lambda pid: look(made.sids, pid))
     return made
