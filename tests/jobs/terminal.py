@@ -82,7 +82,7 @@ class Terminal:
         self.prompt()
 
     def prompt(self) -> None:
-        self.expect(r"\$ $")
+        self.expect(r"\$ (?:\x1b\[6n)?$")       # busybox asks the terminal where the cursor is
 
     def exit_status(self, patience_s: float = PATIENCE_S) -> int:
         end = time.monotonic() + patience_s
