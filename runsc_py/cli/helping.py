@@ -37,6 +37,7 @@ DETAILS = {
     "list": "[--format table|json] [--quiet]",
     "do": "[--root DIR] [--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--hostname NAME] -- COMMAND [ARGUMENTS]",
     "wait": "ID",
+    "host-syscalls": "[--format table|json]",
     "help": "[COMMAND | syscalls [--format=table|json|csv]]",
 }
 
@@ -51,7 +52,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     if topic:
         print(f"usage: runsc-py {topic} {DETAILS[topic]}\n\n{COMMANDS[topic]}")
     else:
-        print(USAGE.format(commands="\n".join(f"  {name:<8} {text}" for name, text in COMMANDS.items())))
+        print(USAGE.format(commands="\n".join(f"  {name:<14} {text}" for name, text in COMMANDS.items())))
     return 0
 
 

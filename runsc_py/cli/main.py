@@ -19,9 +19,11 @@ COMMANDS = {
     "list": "list containers",
     "do": "run a command in a sandbox of this machine's own root, in memory",
     "wait": "wait for a container's end and print its exit status",
+    "host-syscalls": "print what the sandbox's kernel may ask of the host",
     "help": "explain: help [COMMAND | syscalls [--format=table|json|csv]]",
 }
-MODULES = {"list": "listing", "help": "helping", "do": "do_command"}  # names that would be poor for a module
+# names that would be poor for a module, or none
+MODULES = {"list": "listing", "help": "helping", "do": "do_command", "host-syscalls": "host_syscalls"}
 
 
 def main(arguments: list[str] | None = None) -> int:
