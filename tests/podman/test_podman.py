@@ -132,7 +132,10 @@ def test_terminal(podman: Podman, monkeypatch: pytest.MonkeyPatch) -> None:
         t.type("\x1a")
         t.expect("Stopped")
         t.prompt()
-        t.run("kill -9 %1; wait; echo done", "^done")
+        t.start("fg")
+        t.quiet("never", 0.3)
+        t.type("\x03")
+        t.prompt()
         t.line("exit 9")
         assert t.exit_status() == 9
 
