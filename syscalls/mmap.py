@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EACCES, EINVAL, ENOMEM, EPERM
+from sentry.kernel.injection import inject
 from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
 from syscalls.registry import CONTINUE, syscall
 from vfs.core.walk import Path
@@ -43,19 +44,13 @@ def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, of
         return CONTINUE
     injected = t.fds.injected.get(fd)
     if injected is None or injected[0] is not file or writable and not injected[1]:
-        t.kernel.platform.add_fd(t, file.host_fd(writable), fd)
-        t.fds.injected[fd] = (file, writable)
-        if fd == t.kernel.loader_at:
-            t.fds.loader_lost = True  # put back by the next exec
+        inject(t, fd, file, file.host_fd(writable), writable)
     return CONTINUE
 
 
 def _inject_zeros(t: Task, file: ZeroFile, fd: int, writable: bool) -> None:
     host_fd = file.fresh_fd(writable)
     try:
-        t.kernel.platform.add_fd(t, host_fd, fd)
+        inject(t, fd, file, host_fd, writable)
     finally:
         os.close(host_fd)
-    t.fds.injected[fd] = (file, writable)
-    if fd == t.kernel.loader_at:
-        t.fds.loader_lost = True

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EINVAL
 from sentry.abi.flags import SFD_CLOEXEC, SFD_NONBLOCK
+from sentry.kernel.injection import inject, injected
 from syscalls.args import Addr, FdNum, Int, Size
 from syscalls.registry import CONTINUE, syscall
 from vfs.anon.signalfd import SignalFile
@@ -40,10 +41,6 @@ def read_by_host(t: Task, fd: int, file: File) -> int:
     """The host runs the caller's read(2) or readv(2): what is at `fd` in the real table becomes the host's signalfd."""
     assert isinstance(file, SignalFile)
     host = file.host_reader()
-    injected = t.fds.injected.get(fd)
-    if injected is None or injected[0] is not file:
-        t.kernel.platform.add_fd(t, host, fd)
-        t.fds.injected[fd] = (file, False)
-        if fd == t.kernel.loader_at:
-            t.fds.loader_lost = True  # put back by the next exec
+    if not injected(t, fd, file):
+        inject(t, fd, file, host)
     return CONTINUE

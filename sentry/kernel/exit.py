@@ -1,7 +1,7 @@
 """exit(2), exit_group(2) and death by signal: the Sentry lets go of a task's things before anybody can see its end.
 
-exit and exit_group are notified: descriptors are closed first, then the host runs the call, so a parent that sees the exit
-also sees end of file. A death by signal is learnt from the process's pidfd.
+exit and exit_group are notified: descriptors are closed first, then the host runs the call, so a parent that sees the
+exit also sees end of file. A death by signal is learnt from the process's pidfd.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sentry.kernel.bracket import hold_parent
 from sentry.kernel.exe import set_program
 from sentry.kernel.parking import unpark
+from sentry.wait import IN, RDNORM
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -81,6 +82,8 @@ def group_died(kernel: Kernel, group: ThreadGroup) -> None:
         group.timers.clear()
     set_program(group, None)
     end_vfork(group)
+    if group.death_queue is not None:
+        group.death_queue.notify(IN | RDNORM)
     _reparent(kernel, group)
     if group is kernel.init:
         kernel.stopping = True

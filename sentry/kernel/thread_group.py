@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sentry.kernel.interval import GroupTimers
     from sentry.kernel.limits import Limits
     from sentry.kernel.task import Task
+    from sentry.wait import WaitQueue
     from vfs.core.file import File
     from vfs.core.walk import Path
 
@@ -62,12 +63,15 @@ class ThreadGroup:
     """One process. `host_pid` is the number of its leader in the Sentry's pid namespace."""
 
     __slots__ = (
-        "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns", "epoch", "exiting",
-        "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj", "bracket", "personality", "dumpable",
-        "vfork_parent", "program", "__weakref__",
+        "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns",
+        "epoch", "exiting", "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj",
+        "bracket", "personality", "dumpable",
+        "vfork_parent", "program", "death_queue", "__weakref__",
     )  # fmt: skip
 
-    def __init__(self, host_pid: int, parent: ThreadGroup | None, sighand: SigHand, limits: Limits, start_ns: int) -> None:
+    def __init__(
+        self, host_pid: int, parent: ThreadGroup | None, sighand: SigHand, limits: Limits, start_ns: int
+    ) -> None:
         self.host_pid = host_pid
         self.tasks: dict[int, Task] = {}
         self.parent = parent
@@ -91,6 +95,7 @@ class ThreadGroup:
         self.bracket: Bracket | None = None
         self.personality = 0
         self.dumpable = 1
+        self.death_queue: WaitQueue | None = None  # who polls a pidfd of it
         self.vfork_parent: Task | None = None  # sleeps in vfork(2) until this process execs or exits
         if parent is not None:
             parent.children.add(self)

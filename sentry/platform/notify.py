@@ -1,7 +1,7 @@
 """The notify platform: seccomp user notification (seccomp_unotify(2)) brings every call that is not native.
 
-One C call per guest call: `eng_reply_wait` answers the last one and waits for the next, for host descriptors, or for a ptrace
-event. Handlers run here, in the only thread; what they leave to be done is done by Kernel.turn between calls.
+One C call per guest call: `eng_reply_wait` answers the last one and waits for the next, for host descriptors, or for a
+ptrace event. Handlers run here, in the only thread; what they leave to be done is done by Kernel.turn between calls.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ ENOSYS = 38
 ERESTARTNOINTR = 513
 _request = struct.Struct("<QIIiIQ6Q")
 
-# Calls that the host may run after the Sentry has decided; no name is resolved and no policy read from memory (DESIGN 2).
+# Calls that the host may run after the Sentry has decided; no name is resolved and no policy read from memory (DESIGN
+# 2).
 CONTINUED = {
     "clone": "flags checked; the pointers are the child's own tid words and stack",
     "fork": "no argument",
     "vfork": "no argument",
     "execveat": "the injected exec of the loader by its descriptor, nothing else",
     "wait4": "the host keeps the family: it waits, reaps and interrupts",
-    "waitid": "as wait4",
+    "waitid": "as wait4; P_PIDFD names an injected pidfd",
+    "pidfd_send_signal": "as rt_sigqueueinfo, to the process of an injected pidfd",
     "exit": "the task's descriptors are closed",
     "exit_group": "as exit",
     "kill": "registers only; sender's permission and every target checked",
