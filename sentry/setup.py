@@ -23,9 +23,9 @@ from vfs.core.fd_table import FdTable
 from vfs.core.walk import Path, walk
 from vfs.fs.boot import build_mounts
 from vfs.proc import root as proc
+from vfs.proc import sysctl
 from vfs.sys import cgroup
 from vfs.sys import root as sysfs
-from vfs.proc import sysctl
 from vfs.tty import devices
 from vfs.tty.console import Console
 from vfs.tty.file import open_tty

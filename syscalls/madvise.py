@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
 
-@syscall("madvise", Addr, Size, Int, support="partial", note="no MADV_REMOVE, MERGEABLE, HWPOISON, PAGEOUT, COLLAPSE: EINVAL")
+_NOTE = "no MADV_REMOVE, MERGEABLE, HWPOISON, PAGEOUT, COLLAPSE: EINVAL"
+
+
+@syscall("madvise", Addr, Size, Int, support="partial", note=_NOTE)
 def sys_madvise(t: Task, addr: int, length: int, advice: int) -> int:
     raise EINVAL

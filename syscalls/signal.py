@@ -1,7 +1,7 @@
 """kill(2), tkill, tgkill(2), rt_sigqueueinfo(2), rt_sigaction(2): who may send is decided here, the host delivers.
 
-A signal that a handler without SA_RESTART takes goes out between two calls of its target (signals.py, rule 2); any other
-is sent by the host running the sender's own call, so the receiver sees the right si_pid.
+A signal that a handler without SA_RESTART takes goes out between two calls of its target (signals.py, rule 2); any
+other is sent by the host running the sender's own call, so the receiver sees the right si_pid.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Sending:
 
 
 def may_signal(t: Task, target: ThreadGroup, signo: int) -> bool:
-    """kill(2): the sender's real or effective id is the target's real or saved one, CAP_KILL, or SIGCONT in one session."""
+    """kill(2): the sender's real or effective id is the target's real or saved one, CAP_KILL, or SIGCONT in one
+    session."""
     creds = t.creds
     if creds.has(CAP_KILL) or target is t.group:
         return True

@@ -1,6 +1,7 @@
 """Builds the C parts in place: the cffi module `sentry.engine._engine`, the guest's loader and the stub.
 
-Run as `python -m sentry.engine.build`. The compiler is called directly, so that neither setuptools nor distutils is needed.
+Run as `python -m sentry.engine.build`. The compiler is called directly, so that neither setuptools nor distutils is
+needed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def build_module() -> Path:
     ffi = cffi.FFI()
     ffi.cdef(_cdef())
     headers = [name for name in ("engine.h", "hostcalls.h") if (HERE / name).exists()]
-    ffi.set_source("sentry.engine._engine", "#include <stdint.h>\n" + "".join(f'#include "{name}"\n' for name in headers))
+    includes = "".join(f'#include "{name}"\n' for name in headers)
+    ffi.set_source("sentry.engine._engine", "#include <stdint.h>\n" + includes)
     generated = HERE / "_engine.c"
     ffi.emit_c_code(str(generated))
     sources = [p for p in sorted(HERE.glob("*.c")) if p.name not in ("loader.c", "stub.c")]

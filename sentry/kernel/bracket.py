@@ -1,9 +1,9 @@
 """SIGCHLD for a parent whose handler lacks SA_RESTART (signal(7), "Interruption of system calls").
 
-Such a signal ends with EINTR any call that it meets between the call's entry and its reception by the Sentry, also calls
-that never fail so on Linux: dash's pipelines died of it. So the parent's threads are brought to a stop (a call not yet
-received is rewound), the child dies, the signal is queued, the threads go on: it then finds them between two calls.
-A thread that sleeps in the host's own wait4 needs no stop: the host hands it the child first.
+Such a signal ends with EINTR any call that it meets between the call's entry and its reception by the Sentry, also
+calls that never fail so on Linux: dash's pipelines died of it. So the parent's threads are brought to a stop (a call
+not yet received is rewound), the child dies, the signal is queued, the threads go on: it then finds them between two
+calls. A thread that sleeps in the host's own wait4 needs no stop: the host hands it the child first.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def hold_parent(t: Task, parent: ThreadGroup) -> bool:
 
 
 def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callable[[], None]) -> bool:
-    """`t` sends `signo`, which may bring SIGCHLD to parents that must stand still meanwhile. True: `go` sends it, later or from
-    here; false: nobody needs to be held."""
+    """`t` sends `signo`, which may bring SIGCHLD to parents that must stand still meanwhile. True: `go` sends it, later
+    or from here; false: nobody needs to be held."""
     needing = [group for group in targets if _needs_hold(t.kernel, group, signo)]
     if not needing:
         return False

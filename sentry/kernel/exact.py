@@ -1,8 +1,9 @@
-"""Delivery of a signal between two calls of its target (signals.py, rule 2), and with a siginfo that the host would not take.
+"""Delivery of a signal between two calls of its target (signals.py, rule 2), and with a siginfo that the host would not
+take.
 
 The target is brought to a ptrace stop. A call of its that the Sentry had not yet received is cancelled by the stop and
-rewound, so the guest makes it again after the handler; then the signal is queued and the target goes on. The sender's call
-ends when the signal is queued, as with kill(2).
+rewound, so the guest makes it again after the handler; then the signal is queued and the target goes on. The sender's
+call ends when the signal is queued, as with kill(2).
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Exact:
         self._info = ffi.new("unsigned char[128]")
 
     def send(self, t: Task, signo: int, info: bytes | None, done: Done | None = None) -> bool:
-        """Deliver to `t`; false when it cannot be stopped now (the caller then sends plainly). `done` is called when the signal
-        is queued, never from here."""
+        """Deliver to `t`; false when it cannot be stopped now (the caller then sends plainly). `done` is called when
+        the signal is queued, never from here."""
         if signo < SIGRTMIN:
             for queued in t.queued_exact:
                 if queued.signo == signo:  # pending already: merged, as the host would
@@ -66,8 +67,8 @@ class Exact:
             return True
         t.queued_exact.append(Queued(signo, info, done))
         if t.on_stop is None and len(t.queued_exact) == 1:
-            # A stop cancels a call that waits to be received. So those are taken in first: otherwise a sibling that kills in a
-            # tight loop would cancel the same call again and again, and its victim would never get on.
+            # A stop cancels a call that waits to be received. So those are taken in first: otherwise a sibling that
+            # kills in a tight loop would cancel the same call again and again, and its victim would never get on.
             self.kernel.when_quiet(lambda: self._stop(t))
         return True
 

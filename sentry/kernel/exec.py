@@ -1,10 +1,11 @@
 """execve(2): the Sentry finds and checks the program, the host only starts the loader.
 
 1. `begin`: walk, permission, format, `#!`, argument sizes; all that can fail fails here, with the caller untouched.
-2. The caller is brought to a stop and its registers become execveat(LOADER, "", argv, envp, AT_EMPTY_PATH): `_redirect`.
+2. The caller is brought to a stop and its registers become execveat(LOADER, "", argv, envp, AT_EMPTY_PATH):
+   `_redirect`.
 3. That call comes as a notification and is let through for this descriptor and flag alone: `allow_injected`.
-4. The loader, alone in the new address space, asks for its plan: `loader_call`. Only now is the exec committed: threads gone,
-   close-on-exec, handlers, credentials. Until then a signal handler could still have run in the old program.
+4. The loader, alone in the new address space, asks for its plan: `loader_call`. Only now is the exec committed: threads
+   gone, close-on-exec, handlers, credentials. Until then a signal handler could still have run in the old program.
 """
 
 from __future__ import annotations
@@ -49,8 +50,10 @@ _formats: WeakKeyDictionary[Inode, tuple[tuple[int, int, int], Script | Image]] 
 class Exec:
     """An exec under way: everything that the plan needs, decided before the old program is touched."""
 
-    __slots__ = ("path", "program", "interp", "held", "interp_held", "prefix", "execfn", "comm", "creds", "secure", "argv_addr",
-                 "envp_addr", "stage")  # fmt: skip
+    __slots__ = (
+        "path", "program", "interp", "held", "interp_held", "prefix", "execfn", "comm", "creds", "secure",
+        "argv_addr", "envp_addr", "stage",
+    )  # fmt: skip
 
     def __init__(self, held: Program, program: Image) -> None:
         self.path = held.path
@@ -211,7 +214,8 @@ def allow_injected(t: Task, fd: int, flags: int) -> bool:
 
 
 def loader_call(t: Task, a: tuple[int, ...]) -> None:
-    """The loader's call: (buffer, size, stack pointer, its address, its size, version). Answered here, or at `start`."""
+    """The loader's call: (buffer, size, stack pointer, its address, its size, version). Answered here, or at
+    `start`."""
     kernel = t.kernel
     exec_ = t.exec_pending
     if exec_ is None or exec_.stage < RUNNING:
@@ -237,7 +241,8 @@ def _serve(t: Task, a: tuple[int, ...]) -> None:
     try:
         plan = build_plan(
             exec_.program, exec_.interp, execfn=exec_.execfn, comm=exec_.comm,
-            ids=Ids(creds.ruid, creds.euid, creds.rgid, creds.egid, exec_.secure), program_fd=program_fd, interp_fd=interp_fd,
+            ids=Ids(creds.ruid, creds.euid, creds.rgid, creds.egid, exec_.secure),
+            program_fd=program_fd, interp_fd=interp_fd,
             aslr=(lambda n: 0) if fixed else _random.randrange, argv_prefix=exec_.prefix,
         )  # fmt: skip
         if len(plan) <= a[1]:
@@ -256,7 +261,8 @@ def _serve(t: Task, a: tuple[int, ...]) -> None:
 
 
 def _from_other_thread(t: Task) -> Exec | None:
-    """A thread other than the leader execed: it now has the leader's number (execve(2), "Effect on process attributes")."""
+    """A thread other than the leader execed: it now has the leader's number (execve(2), "Effect on process
+    attributes")."""
     kernel, group = t.kernel, t.group
     for other in tuple(group.tasks.values()):
         exec_ = other.exec_pending
@@ -309,8 +315,8 @@ def start_init(kernel: Kernel, t: Task, exec_: Exec) -> None:
 
 
 def find_in_path(t: Task, name: bytes, search: bytes, cwd_relative: bool = True) -> bytes:
-    """execvp(3) for the container's command: the first executable in `search`; ENOENT, or EACCES if all that was found is
-    not executable."""
+    """execvp(3) for the container's command: the first executable in `search`; ENOENT, or EACCES if all that was found
+    is not executable."""
     if b"/" in name:
         return name
     denied = False

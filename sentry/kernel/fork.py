@@ -50,7 +50,8 @@ def begin_clone(t: Task, flags: int) -> None:
 
 
 def _tasks_of(t: Task) -> int:
-    """RLIMIT_NPROC counts the threads of the real user id; it binds neither root nor CAP_SYS_RESOURCE or CAP_SYS_ADMIN."""
+    """RLIMIT_NPROC counts the threads of the real user id; it binds neither root nor CAP_SYS_RESOURCE or
+    CAP_SYS_ADMIN."""
     creds = t.creds
     if creds.ruid == 0 or creds.has(CAP_SYS_RESOURCE) or creds.has(CAP_SYS_ADMIN):
         return 0
@@ -81,11 +82,13 @@ def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
     else:
         parent = t.group.parent if flags & CLONE_PARENT else t.group
         sighand = t.group.sighand if flags & CLONE_SIGHAND else t.group.sighand.copy()
-        group = ThreadGroup(host_tid, parent, sighand, t.group.limits.copy(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        start_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        group = ThreadGroup(host_tid, parent, sighand, t.group.limits.copy(), start_ns)
         group.exe, group.loader_range = t.group.exe, t.group.loader_range
         if t.group.program is not None:
             set_program(group, t.group.program.again())
-        group.personality, group.dumpable, group.oom_score_adj = t.group.personality, t.group.dumpable, t.group.oom_score_adj
+        group.personality, group.dumpable = t.group.personality, t.group.dumpable
+        group.oom_score_adj = t.group.oom_score_adj
         add_group(kernel, group)
         if flags & CLONE_VFORK:
             group.vfork_parent = t

@@ -1,7 +1,7 @@
 """The kernel object: every table that a call may reach. One thread owns it all: no locks, no races.
 
-The loop (platform/notify.py) calls a handler, and between calls `turn`: re-runs parked calls whose queues were notified,
-due timers and deferred work. Nothing here blocks.
+The loop (platform/notify.py) calls a handler, and between calls `turn`: re-runs parked calls whose queues were
+notified, due timers and deferred work. Nothing here blocks.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Resource limits of a process (getrlimit(2)); kept here, not by the host, except those that DESIGN pushes down."""
+"""Resource limits of a process (getrlimit(2)); kept here; syscalls/limits.py pushes some down to the host as well."""
 
 from __future__ import annotations
 
 INFINITY = (1 << 64) - 1
-CPU, FSIZE, DATA, STACK, CORE, RSS, NPROC, NOFILE, MEMLOCK, AS, LOCKS, SIGPENDING, MSGQUEUE, NICE, RTPRIO, RTTIME = range(16)
+CPU, FSIZE, DATA, STACK, CORE, RSS, NPROC, NOFILE = range(8)
+MEMLOCK, AS, LOCKS, SIGPENDING, MSGQUEUE, NICE, RTPRIO, RTTIME = range(8, 16)
 COUNT = 16
 NOFILE_MAX = 16384  # guest descriptors stay well below the loader's real numbers
 

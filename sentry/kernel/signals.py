@@ -1,10 +1,12 @@
 """Signals (signal(7)): the host delivers, the Sentry decides who may send and ends the calls that it holds.
 
 Rule 1, after RECV. A parked task shows in its state letter whether a signal is due (S none, D certainly, R look again);
-in D the call is answered -512 (restartable) or -EINTR/-514, which never leaks errno 512. `learn` runs after everything that
-may have sent a signal; an epoch closes the race between a call's entry and its parking; a slow scan is the backstop.
-Rule 2, before RECV. A signal to a handler without SA_RESTART would fail any notified call with EINTR in the window before the
-Sentry receives it. Such a signal goes out at a ptrace stop, where a call not yet received is rewound (`rewind`).
+in D the call is answered -512 (restartable) or -EINTR/-514, which never leaks errno 512. `learn` runs after everything
+that may have sent a signal; an epoch closes the race between a call's entry and its parking; a slow scan is the
+backstop.
+Rule 2, before RECV. A signal to a handler without SA_RESTART would fail any notified call with EINTR in the window
+before the Sentry receives it. Such a signal goes out at a ptrace stop, where a call not yet received is rewound
+(`rewind`).
 """
 
 from __future__ import annotations
@@ -79,19 +81,20 @@ class Signals:
         """The caller wrote to a pipe or socket without a reader: the signal first, then the handler's EPIPE."""
         action = t.group.sighand.get(SIGPIPE)
         if action.flags & SA_SIGINFO and action.caught:
-            if self.exact.send_now(t, SIGPIPE, kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)):
+            info = kill_info(SIGPIPE, SI_USER, t.group.pid, t.creds.ruid)
+            if self.exact.send_now(t, SIGPIPE, info):
                 return
         self.exact.plain(t.group.host_pid, t.host_tid, SIGPIPE, None)
 
     def must_be_exact(self, group: ThreadGroup, signo: int) -> bool:
-        """A handler without SA_RESTART takes `signo`, and some thread may be entering a call (not one that sleeps under a
-        mask of its own, which `learn` handles)."""
+        """A handler without SA_RESTART takes `signo`, and some thread may be entering a call (not one that sleeps under
+        a mask of its own, which `learn` handles)."""
         if not group.sighand.interrupts(signo):
             return False
         return any(t.parked is None or t.parked.park.sigmask is None for t in group.tasks.values())
 
     def _taker(self, group: ThreadGroup, signo: int) -> Task | None:
-        """The thread that takes a signal to the process: the leader if it does not block it, else any (kernel/signal.c)."""
+        """The thread that takes a signal to the process: the leader if it does not block it, else any (signal(7))."""
         tasks = [group.leader, *(t for t in group.tasks.values() if t is not group.leader)]
         if len(tasks) == 1:
             return tasks[0]
@@ -134,7 +137,8 @@ class Signals:
 
     def parked(self, t: Task) -> None:
         """A call was just parked: anything that came since its entry must still end it."""
-        if t.on_stop is not None or t.checked_epoch != t.group.epoch or (t.parked and t.parked.park.sigmask is not None):
+        own_mask = t.parked is not None and t.parked.park.sigmask is not None
+        if own_mask or t.on_stop is not None or t.checked_epoch != t.group.epoch:
             self.check(t)
         if not self._scanning:
             self._scanning = True

@@ -1,8 +1,8 @@
 """Tracing on demand (ptrace(2)): SEIZE a task, wait for its stop in the loop, do the short thing, DETACH.
 
-Rules: nothing waits here; a stop comes as an event (`event`). Every SEIZE uses the same options, so a clone made while a
-trace is still in force is seen too. A task has at most one purpose at a time (`on_stop`); signals that must be delivered
-between two calls queue in `queued_exact` and go out at the next stop.
+Rules: nothing waits here; a stop comes as an event (`event`). Every SEIZE uses the same options, so a clone made while
+a trace is still in force is seen too. A task has at most one purpose at a time (`on_stop`); signals that must be
+delivered between two calls queue in `queued_exact` and go out at the next stop.
 """
 
 from __future__ import annotations

@@ -26,14 +26,16 @@ class Task:
     """
 
     __slots__ = (
-        "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id", "dead",
+        "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id",
+        "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
         "queued_exact", "personality", "call", "ended", "affinity", "policy",
     )  # fmt: skip
 
     def __init__(
-        self, kernel: Kernel, host_tid: int, group: ThreadGroup, fds: FdTable, fs: FsContext, creds: Credentials, mem: UserMemory
-    ) -> None:
+        self, kernel: Kernel, host_tid: int, group: ThreadGroup, fds: FdTable, fs: FsContext, creds: Credentials,
+        mem: UserMemory,
+    ) -> None:  # fmt: skip
         self.kernel = kernel
         self.host_tid = host_tid
         self.group = group

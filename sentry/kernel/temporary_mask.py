@@ -1,8 +1,8 @@
 """A signal mask for the duration of a call (ppoll(2), pselect6, epoll_pwait).
 
-The call is parked under the thread's own mask M with the call's mask N. A signal that is pending, blocked by M and not by N
-must run its handler now, with M restored afterwards and EINTR returned: the thread is made to run rt_sigsuspend(N), which does
-exactly that in the host (signals.md, section 7).
+The call is parked under the thread's own mask M with the call's mask N. A signal that is pending, blocked by M and not
+by N must run its handler now, with M restored afterwards and EINTR returned: the thread is made to run
+rt_sigsuspend(N), which does exactly that in the host (signals.md, section 7).
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class TemporaryMask:
     def _woken(self, t: Task, status: int, saved: tuple[int, int]) -> None:
         """Before the handler's frame is made: give the argument registers back; rax says EINTR by itself.
 
-        Traced tasks stop for ignored signals too, and one may come before the injected call runs: neither ends the wait.
+        Traced tasks stop for ignored signals too, and one may come before the injected call runs: neither ends the
+        wait.
         """
         stops = self.kernel.stops
         signo = delivery_signal(status)

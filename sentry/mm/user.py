@@ -125,7 +125,8 @@ class UserMemory:
         self.write(addr, layout.pack(*values))
 
     def iovec(self, addr: int, count: int) -> Iovec:
-        """The (address, length) pairs of readv(2); EINVAL for a bad count or sum; the sum is clamped to MAX_RW_COUNT."""
+        """The (address, length) pairs of readv(2); EINVAL for a bad count or sum; the sum is clamped to
+        MAX_RW_COUNT."""
         if not 0 <= count <= IOV_MAX:
             raise EINVAL
         if not count:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(HERE), "engine", "cache")
 REAL_NOFILE = 20000  # descriptors of the Sentry and of a guest's real table
-# The loader's descriptor in every guest. A fork copies the real table up to its highest number, so a low one: at the end of
-# the table it cost 90 us a fork. 63 is the last number of the table that lies in the task itself.
+# The loader's descriptor in every guest. A fork copies the real table up to its highest number, so a low one: at the
+# end of the table it cost 90 us a fork. 63 is the last number of the table that lies in the task itself.
 LOADER_AT = 63
 GUEST_UID = 65534  # the host's user that guests are, whoever they are inside
 LAUNCH_TIMEOUT_S = 20.0
@@ -112,7 +112,9 @@ def _spawn(prepared: Prepared, loader_fd: int, argv: list[bytes], env: list[byte
     arguments = ffi.new("char *[]", [*strings[: len(argv)], ffi.NULL])
     environment = ffi.new("char *[]", [*strings[len(argv) :], ffi.NULL])
     program = prepared.filter
-    spawner = lib.eng_spawn(ffi.from_buffer(program), len(program) // 8, loader_fd, prepared.loader_at, arguments, environment)
+    spawner = lib.eng_spawn(
+        ffi.from_buffer(program), len(program) // 8, loader_fd, prepared.loader_at, arguments, environment
+    )
     if spawner < 0:
         raise LaunchError(f"fork: {os.strerror(-spawner)}")
     _wait(words, 0)

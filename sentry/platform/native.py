@@ -1,7 +1,8 @@
 """What a guest may run natively, each with the reason (the narrow passthrough); everything else is the Sentry's.
 
-Nothing here names a path, a user, a limit, a mount, a key or an IPC object; a descriptor only where the number is one that
-the guest cannot have given a meaning. The seccomp filter (`filter.py`) is compiled from this list and nothing else.
+Nothing here names a path, a user, a limit, a mount, a key or an IPC object; a descriptor only where the number is one
+that the guest cannot have given a meaning. The seccomp filter (`filter.py`) is compiled from this list and nothing
+else.
 """
 
 from __future__ import annotations
@@ -51,29 +52,31 @@ PRCTL_NATIVE = {
 
 
 def rules(program_fd: int, interp_fd: int) -> list[Native]:
-    """The list. `program_fd` and `interp_fd` are the real numbers at which the loader finds its two files: the Sentry puts
-    them there during an exec and the loader closes them before the program runs. The loader marks its descriptor arguments
-    (LOADER_FDS), so a guest's own use of the same numbers goes to the Sentry; a guest that sets the mark finds nothing there
-    but what it has mapped itself."""
+    """The list. `program_fd` and `interp_fd` are the real numbers at which the loader finds its two files: the Sentry
+    puts them there during an exec and the loader closes them before the program runs. The loader marks its descriptor
+    arguments (LOADER_FDS), so a guest's own use of the same numbers goes to the Sentry; a guest that sets the mark
+    finds nothing there but what it has mapped itself."""
     out = [
-        Native("mmap", ((3, "mask", MAP_ANONYMOUS | MAP_HUGETLB, MAP_ANONYMOUS),), "anonymous memory, no huge page pool"),
+        Native("mmap", ((3, "mask", MAP_ANONYMOUS | MAP_HUGETLB, MAP_ANONYMOUS),), "anonymous memory, no huge pages"),
         Native("mmap", ((4, "==", LOADER_FDS | program_fd),), "the loader maps the program"),
         Native("mmap", ((4, "==", LOADER_FDS | interp_fd),), "the loader maps the interpreter"),
         Native("close", ((0, "==", LOADER_FDS | program_fd),), "the loader closes the program"),
         Native("close", ((0, "==", LOADER_FDS | interp_fd),), "the loader closes the interpreter"),
-        Native("prctl", ((0, "==", 35), (1, "==", 14)), "PR_SET_MM_MAP: where the caller's own brk, arguments and auxv lie"),
-        Native("prctl", ((0, "==", 4), (1, "==", 0), (2, "==", LOADER_FDS)), "the loader: PR_SET_DUMPABLE 0, only ever less"),
+        Native("prctl", ((0, "==", 35), (1, "==", 14)), "PR_SET_MM_MAP: where the caller's brk, arguments, auxv lie"),
+        Native("prctl", ((0, "==", 4), (1, "==", 0), (2, "==", LOADER_FDS)), "the loader: PR_SET_DUMPABLE 0"),
         Native("rt_sigaction", ((1, "==", 0),), "a query of the caller's own dispositions"),
     ]
-    for name in ("munmap", "mprotect", "mremap", "msync", "brk", "mlock", "mlock2", "munlock", "mlockall", "munlockall", "mincore",
-                 "pkey_alloc", "pkey_free", "pkey_mprotect", "membarrier", "mseal", "map_shadow_stack"):  # fmt: skip
+    for name in ("munmap", "mprotect", "mremap", "msync", "brk", "mlock", "mlock2", "munlock", "mlockall",
+                 "munlockall", "mincore", "pkey_alloc", "pkey_free", "pkey_mprotect", "membarrier", "mseal",
+                 "map_shadow_stack"):  # fmt: skip
         out.append(Native(name, (), OWN_MEMORY))
     out += [Native("madvise", ((2, "==", advice),), f"MADV_{name}: {OWN_MEMORY}") for advice, name in MADVICE.items()]
-    for name in ("futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "set_robust_list", "get_robust_list",
-                 "set_tid_address", "rseq", "sched_yield"):  # fmt: skip
+    for name in ("futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "set_robust_list",
+                 "get_robust_list", "set_tid_address", "rseq", "sched_yield"):  # fmt: skip
         out.append(Native(name, (), SYNC))
     out.append(Native("arch_prctl", (), "the caller's own segment bases and CPU features"))
-    for name in ("nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres", "gettimeofday", "time", "restart_syscall"):
+    for name in ("nanosleep", "clock_nanosleep", "clock_gettime", "clock_getres", "gettimeofday", "time",
+                 "restart_syscall"):  # fmt: skip
         out.append(Native(name, (), CLOCK))
     out += [Native(name, (), OWN_ACCOUNT) for name in ("times", "getrusage", "getcpu")]
     out.append(Native("getrandom", (), "the host's random numbers"))

@@ -1,9 +1,9 @@
 """On which CPUs the Sentry and its guests run (sched_setaffinity(2)).
 
-A call is two context switches on one CPU, 4.5 us; across CPUs it is a wake-up of an idle one, 15 to 50 us. A fork puts the
-child on the idlest CPU, that is on the wrong one. So as long as one guest task at a time wants to run, all stay on one CPU
-("together"); when two want to run, or others crowd the Sentry there, all may go anywhere ("apart"), for a while at least.
-A tick decides; it runs only while calls come in or a guest computes.
+A call is two context switches on one CPU, 4.5 us; across CPUs it is a wake-up of an idle one, 15 to 50 us. A fork puts
+the child on the idlest CPU, that is on the wrong one. So as long as one guest task at a time wants to run, all stay on
+one CPU ("together"); when two want to run, or others crowd the Sentry there, all may go anywhere ("apart"), for a while
+at least. A tick decides; it runs only while calls come in or a guest computes.
 """
 
 from __future__ import annotations

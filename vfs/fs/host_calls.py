@@ -212,7 +212,7 @@ def lchown(dir_fd: int, name: bytes, uid: int, gid: int) -> None:
 
 
 def fchown(fd: int, uid: int, gid: int) -> None:
-    """By the descriptor's own name where there is a /proc: fchownat(2) is then the only call of its kind that is needed."""
+    """By the descriptor's own name where there is a /proc: fchownat(2) is then the only call of its kind."""
     try:
         if _proc_fd >= 0:
             os.chown(b"self/fd/%d" % fd, uid, gid, dir_fd=_proc_fd)

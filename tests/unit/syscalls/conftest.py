@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import struct
 import os
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +88,8 @@ class Bag:
 def t() -> Any:
     task: Any = Bag(tid=42, host_tid=4242, mem=Memory(), creds=ROOT, comm=b"test", affinity=frozenset(), policy=0)
     task.group = Bag(pid=42, host_pid=4242, leader=task, tasks={4242: task}, host_tasks={})
-    task.kernel = Bag(tasks={4242: task}, cpus=frozenset(os.sched_getaffinity(0)), uts=Bag(nodename=b"box", domainname=b"(none)"))
+    uts = Bag(nodename=b"box", domainname=b"(none)")
+    task.kernel = Bag(tasks={4242: task}, cpus=frozenset(os.sched_getaffinity(0)), uts=uts)
     task.kernel.find_task = lambda tid: task if tid == 42 else None
     task.kernel.find_group = lambda pid: task.group if pid == 42 else None
     return task
