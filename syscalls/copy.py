@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 CHUNK = 1 << 20
-STEP = 16 << 20  # one call moves at most this much, so that it stays short; callers go on, as they must
+STEP = 4 << 20  # one call moves at most this much, so that it stays short; callers go on, as they must
 SPLICE_F_NONBLOCK = 2
 _SPLICE = 0xF
 

@@ -77,21 +77,17 @@ def sys_fstat(t: Task, file: File, addr: int) -> int:
 def sys_newfstatat(t: Task, dirfd: int, path: bytes | None, addr: int, flags: int) -> int:
     if flags & ~_STAT_FLAGS:
         raise EINVAL
-    return _put(t, addr, _attributes(t, dirfd, path, flags))
-
-
-def _attributes(t: Task, dirfd: int, path: bytes | None, flags: int) -> Stat:
     if path:
-        return walk_stat(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW)
-    return _itself(t, dirfd, path, flags)
+        return _put(t, addr, walk_stat(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW))
+    return _put(t, addr, _itself(t, dirfd, path, flags))
 
 
 def _itself(t: Task, dirfd: int, path: bytes | None, flags: int) -> Stat:
     """The descriptor's own file (AT_EMPTY_PATH; a NULL path does as an empty one)."""
+    if dirfd != AT_FDCWD and flags & AT_EMPTY_PATH:
+        return t.fds.any(dirfd).stat()  # what fstat(3) of current C libraries comes to
     if path is None:
         path = b"" if flags & AT_EMPTY_PATH else t.mem.path(0)
-    if dirfd != AT_FDCWD and flags & AT_EMPTY_PATH:
-        return t.fds.any(dirfd).stat()
     inode = walk(t, dirfd, path, EMPTY if flags & AT_EMPTY_PATH else 0).dentry.inode
     inode.refresh()
     return inode.stat()

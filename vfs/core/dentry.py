@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vfs.core.mount import Mount
     from vfs.core.node import Inode
 
-CACHE_LIMIT = 30_000  # dentries kept although nobody uses them; about 500 bytes each with their inodes
+CACHE_LIMIT = 12_000  # dentries kept although nobody uses them; about 2 KiB each with their inodes
 
 _cached: OrderedDict[Dentry, None] = OrderedDict()  # every dentry that stands in its parent's table, oldest first
 

@@ -85,9 +85,7 @@ class HostFile(File):
         return offset
 
     def stat(self) -> Stat:
-        inode = self.inode
-        inode.adopt(host.fstat(self.fd))
-        return inode.stat()
+        return self.inode.fs.shown(host.fstat(self.fd))
 
     def truncate(self, size: int) -> None:
         host.truncate(self.fd, size)
