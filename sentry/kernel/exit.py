@@ -70,7 +70,7 @@ def group_died(kernel: Kernel, group: ThreadGroup) -> None:
         kernel.unwatch(group.pidfd)
         os.close(group.pidfd)
         group.pidfd = -1
-    kernel.stops.collect()  # as a barrier: the SIGCHLD is queued when this returns (signals.md, "pidfd before SIGCHLD")
+    kernel.stops.collect()  # as a barrier: a pidfd is ready before SIGCHLD is queued, which it is when this returns
     tasks = tuple(group.tasks.values())
     for hook in kernel.group_death_hooks:
         hook(group)

@@ -1,4 +1,4 @@
-"""Parked calls: a guest that waits is data (STYLE, "How blocking is expressed"); only this module parks and wakes.
+"""Parked calls: a guest that waits is data (number, arguments, deadline); only this module parks and wakes.
 
 A parked call is re-run when a queue that it waits on is notified, ended at its deadline, ended by a signal
 (sentry/kernel/signals.py) or dropped with its task.

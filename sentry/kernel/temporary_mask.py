@@ -2,7 +2,7 @@
 
 The call is parked under the thread's own mask M with the call's mask N. A signal that is pending, blocked by M and not
 by N must run its handler now, with M restored afterwards and EINTR returned: the thread is made to run
-rt_sigsuspend(N), which does exactly that in the host (signals.md, section 7).
+rt_sigsuspend(N), which does exactly that in the host.
 """
 
 from __future__ import annotations

@@ -34,8 +34,7 @@ ENOSYS = 38
 ERESTARTNOINTR = 513
 _request = struct.Struct("<QIIiIQ6Q")
 
-# Calls that the host may run after the Sentry has decided; no name is resolved and no policy read from memory (DESIGN
-# 2).
+# Calls that the host may run after the Sentry has decided; no name is resolved and no policy read from memory.
 CONTINUED = {
     "clone": "flags checked; the pointers are the child's own tid words and stack",
     "fork": "no argument",
