@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import runtime
 from tests.oci.container import BUSYBOX, Container, become_subreaper, config
+from tests.oci.programs import Programs
 
 COUNT = itertools.count()
 Make = Callable[..., Container]
@@ -51,3 +52,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield new
     for container in made:
         container.close()
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    return Programs(tmp_path_factory.mktemp("programs"))
