@@ -44,6 +44,8 @@ _STAT_FLAGS = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
 
 def _put(t: Task, addr: int, st: Stat) -> int:
     dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks, atime, mtime, ctime, _ = st
+    if atime < 0 or mtime < 0 or ctime < 0:
+        return _put_old(t, addr, st)
     t.mem.write(
         addr,
         STAT.pack(
@@ -51,6 +53,20 @@ def _put(t: Task, addr: int, st: Stat) -> int:
             atime // NS, atime % NS, mtime // NS, mtime % NS, ctime // NS, ctime % NS,
         ),
     )  # fmt: skip
+    return 0
+
+
+def _put_old(t: Task, addr: int, st: Stat) -> int:
+    """Times before 1970: the fields are unsigned in C, and hold negative seconds all the same."""
+    times: list[int] = []
+    for at in (st.atime_ns, st.mtime_ns, st.ctime_ns):
+        times += (at // NS & (1 << 64) - 1, at % NS)
+    t.mem.write(
+        addr,
+        STAT.pack(
+            st.dev, st.ino, st.nlink, st.mode, st.uid, st.gid, st.rdev, st.size, st.blksize, st.blocks, *times
+        ),
+    )
     return 0
 
 

@@ -374,6 +374,16 @@ def test_times(guest: Guest) -> None:
     assert guest.call("utimensat", fd, 0, times, 0) == 0
 
 
+def test_times_before_1970(guest: Guest) -> None:
+    guest.put(b"/f", b"")
+    times = guest.place(struct.pack("<qqqq", -5, 999_999_999, -(1 << 31), 0))
+    assert guest.call("utimensat", c.AT_FDCWD, b"/f", times, 0) == 0
+    assert guest.call("stat", b"/f", BASE) == 0
+    seconds = struct.unpack_from("<qQqQ", guest.mem.read(BASE, 144), 72)
+    assert seconds == (-5, 999_999_999, -(1 << 31), 0)
+    assert guest.call("statx", c.AT_FDCWD, b"/f", 0, c.STATX_BASIC_STATS, BASE) == 0
+
+
 def test_mtime_moves_with_contents(guest: Guest) -> None:
     guest.put(b"/f", b"")
     old = guest.place(struct.pack("<qqqq", 1, 0, 1, 0))
