@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
+
 import syscalls.epoll
 import syscalls.fcntl
 import syscalls.fd
@@ -153,3 +155,10 @@ def unix(t: Any, kind: int, flags: int = abi.SOCK_NONBLOCK) -> GuestSocket:
 def unix_pair(t: Any, kind: int, flags: int = abi.SOCK_NONBLOCK) -> tuple[GuestSocket, GuestSocket]:
     assert call(t, "socketpair", abi.AF_UNIX, kind | flags, 0, FDS) == 0
     return GuestSocket(t, t.mem.i32(FDS)), GuestSocket(t, t.mem.i32(FDS + 4))
+
+
+def failing(run: Any) -> int:
+    with pytest.raises(OSError) as caught:
+        run()
+    assert caught.value.errno is not None
+    return caught.value.errno
