@@ -229,8 +229,8 @@ TEST(ignored_signal_interrupts_nothing)
 	struct pollfd pfd;
 	OK(pipe(p));
 	pfd = (struct pollfd){p[0], POLLIN, 0};
-	pid_t self = getpid(), pid = OK(fork());
 	signal(SIGUSR1, SIG_IGN);
+	pid_t self = getpid(), pid = OK(fork());
 	if (pid == 0) {
 		sleep_ms(50);
 		for (int i = 0; i < 10; i++) {
