@@ -14,6 +14,7 @@ int eng_set_options(int tid, unsigned options);
 int eng_interrupt(int tid);
 int eng_detach(int tid, int signo);
 int eng_cont(int tid, int signo);
+int eng_cont_syscall(int tid, int signo);
 int eng_get_regs(int tid, uint64_t *regs);
 int eng_set_regs(int tid, uint64_t *regs);
 int64_t eng_event_message(int tid);

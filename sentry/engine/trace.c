@@ -36,6 +36,12 @@ int eng_cont(int tid, int signo)
 	return ptrace(PTRACE_CONT, tid, 0, signo) ? -errno : 0;
 }
 
+/* Go on to the beginning or the end of a system call. */
+int eng_cont_syscall(int tid, int signo)
+{
+	return ptrace(PTRACE_SYSCALL, tid, 0, signo) ? -errno : 0;
+}
+
 /* 27 words in the order of struct user_regs_struct. */
 int eng_get_regs(int tid, uint64_t *regs)
 {

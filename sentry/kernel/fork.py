@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sentry.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
 from sentry.engine._engine import lib
 from sentry.kernel.exe import set_program
-from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow
+from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow, StopHandler
 from sentry.kernel.task import Task
 from sentry.kernel.thread_group import ThreadGroup
 from sentry.mm.user import UserMemory
@@ -30,20 +30,23 @@ CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
 SCHED_RESET_ON_FORK = 0x4000_0000
 
 
-def begin_clone(t: Task, flags: int) -> None:
-    """Check `flags` and trace the cloner; the caller then lets the host run the call. Errno when it may not."""
+def check_clone(t: Task, flags: int) -> None:
+    """Errno when `t` may not clone with `flags`."""
     if flags & NAMESPACES:
         raise EPERM
-    if flags & (CLONE_PTRACE | CLONE_UNTRACED | CLONE_PIDFD | CLONE_INTO_CGROUP):
-        raise EINVAL
     if flags & CLONE_THREAD and not flags & CLONE_SIGHAND or flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL
-    kernel = t.kernel
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
-    if len(kernel.tasks) >= t.group.limits.nproc and _tasks_of(t) >= t.group.limits.nproc:
+    nproc = t.group.limits.nproc
+    if len(t.kernel.tasks) >= nproc and _tasks_of(t) >= nproc:
         raise EAGAIN
-    if not kernel.stops.seize(t):
+
+
+def begin_clone(t: Task, flags: int) -> None:
+    """Check `flags` and trace the cloner; the caller then lets the host run the call. Errno when it may not."""
+    check_clone(t, flags)
+    if not t.kernel.stops.seize(t):
         raise ESRCH
     t.clone_pending = flags
     t.on_stop = _cloner_stopped
@@ -66,11 +69,12 @@ def _cloner_stopped(t: Task, status: int) -> None:
     if event in (EVENT_FORK, EVENT_VFORK, EVENT_CLONE) and flags is not None:
         child_tid = lib.eng_event_message(t.host_tid)
         if child_tid > 0:
-            _add_child(kernel, t, int(child_tid), flags)
+            add_child(kernel, t, int(child_tid), flags)
     kernel.stops.finish(t, status)
 
 
-def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
+def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopHandler | None = None) -> Task:
+    """The new task, while it and the cloner stand still; `at_stop` is what to do at its own first stop."""
     if flags & CLONE_FILES:
         t.fds.users += 1
         fds = t.fds
@@ -101,10 +105,11 @@ def _add_child(kernel: Kernel, t: Task, host_tid: int, flags: int) -> None:
     group.tasks[host_tid] = child
     kernel.tasks[host_tid] = child
     child.traced = True
-    child.on_stop = _child_stopped
+    child.on_stop = at_stop = at_stop or _child_stopped
     early = kernel.stops.early.pop(host_tid, None)
     if early is not None:
-        kernel.stops.finish(child, early)
+        at_stop(child, early)
+    return child
 
 
 def _child_stopped(t: Task, status: int) -> None:

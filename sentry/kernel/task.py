@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
+    from sentry.kernel.clone3 import CloneRequest
     from sentry.kernel.exact import Queued
     from sentry.kernel.exec import Exec
     from sentry.kernel.fs_context import FsContext
@@ -29,7 +30,7 @@ class Task:
         "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id",
         "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
-        "queued_exact", "personality", "call", "ended", "affinity", "policy",
+        "queued_exact", "personality", "call", "ended", "affinity", "policy", "clone_request",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Task:
         self.continued_nr = -1  # the call that the host runs for it, since its last notification
         self.ended = False  # its last call was ended by a signal on purpose: not to be rewound
         self.clone_pending: int | None = None  # flags of a clone under way
+        self.clone_request: CloneRequest | None = None  # a clone that is made in another form (clone3.py)
         self.vforking = False  # sleeps in vfork(2) until its child execs or exits
         self.exec_pending: Exec | None = None
         self.stat_fd = -1  # the host's /proc/TID/stat, kept open once it was needed

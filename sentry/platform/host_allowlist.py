@@ -41,6 +41,7 @@ PTRACE = {
     0x4200: "PTRACE_SETOPTIONS: which events stop it",
     0x4207: "PTRACE_INTERRUPT: bring it to a stop",
     7: "PTRACE_CONT: on to the delivery of a signal",
+    24: "PTRACE_SYSCALL: on to the end of a clone that was put in place of clone3",
     17: "PTRACE_DETACH: let it go",
     12: "PTRACE_GETREGS: which call it stands in",
     13: "PTRACE_SETREGS: make that call again, or exec the loader",
@@ -130,5 +131,5 @@ KILLED = (
     "process_madvise", "quotactl", "acct", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime",
     "sethostname", "setdomainname", "syslog", "vhangup", "personality",
 )  # fmt: skip
-# TRACEME PEEK* POKE* KILL SINGLESTEP *FPREGS ATTACH SYSCALL GETSIGINFO *REGSET LISTEN PEEKSIGINFO *SIGMASK SECCOMP_*
-KILLED_PTRACE = (*range(7), 8, 9, 14, 15, 16, 18, 19, 24, 25, 31, 32, 0x4202, 0x4204, 0x4205, *range(0x4208, 0x4212))
+# TRACEME PEEK* POKE* KILL SINGLESTEP *FPREGS ATTACH SYSEMU* GETSIGINFO *REGSET LISTEN PEEKSIGINFO *SIGMASK SECCOMP_*
+KILLED_PTRACE = (*range(7), 8, 9, 14, 15, 16, 18, 19, 25, 31, 32, 0x4202, 0x4204, 0x4205, *range(0x4208, 0x4212))
