@@ -142,3 +142,4 @@ def remove_group(kernel: Kernel, group: ThreadGroup) -> None:
         del kernel.groups[group.host_pid]
     if group.parent is not None:
         group.parent.children.discard(group)
+    group.tasks.clear()  # no cycle is left for the garbage collector

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EIO = 5
 LATE_CALLS = 64
+MAX_FAILURES_SHOWN = 1000
 
 
 class Uts:
@@ -124,12 +125,13 @@ class Kernel:
         if self.late and (quiet or self.calls - self._late_calls > LATE_CALLS):
             late, self.late = self.late, []
             for callback in late:
-                callback()
+                self.guard(callback)
         if self.deferred:
             work, self.deferred = self.deferred, []
             for callback in work:
-                callback()
-        self.timers.run_due()
+                self.guard(callback)
+        for callback in self.timers.due():
+            self.guard(callback)
         if self.ready:
             run_ready(self)
 
@@ -166,9 +168,18 @@ class Kernel:
         if self.debugging:
             self.log(text)
 
+    def guard(self, callback: Callable[..., None], *args: Any) -> None:
+        """Run work of the loop; an exception is logged, it must not end the sandbox. It is a bug to fix at its cause."""
+        try:
+            callback(*args)
+        except Exception:
+            self.failures += 1
+            if self.failures <= MAX_FAILURES_SHOWN:
+                self.log(f"BUG: in the loop: {traceback.format_exc()}")
+
     def handler_failed(self, t: Task, nr: int) -> int:
         """A handler raised what it may not: log the call, answer EIO, go on. It is a bug to fix at its cause."""
         self.failures += 1
-        if self.failures <= 1000:
+        if self.failures <= MAX_FAILURES_SHOWN:
             self.log(f"BUG: task {t.host_tid} call {nr}: {traceback.format_exc()}")
         return -EIO

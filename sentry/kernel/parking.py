@@ -75,6 +75,7 @@ def unpark(t: Task) -> Parked | None:
     t.parked = None
     for queue, sleeper in parked.entries:
         queue.remove(sleeper)
+    parked.entries.clear()  # no cycle is left for the garbage collector
     if parked.timer is not None:
         parked.timer.cancel()
     return parked

@@ -83,7 +83,7 @@ class Stops:
             tid = lib.eng_wait_event(status)
             if tid <= 0:
                 return
-            self._event(tid, status[0])
+            self.kernel.guard(self._event, tid, status[0])
 
     def _event(self, tid: int, status: int) -> None:
         t = self.kernel.tasks.get(tid)

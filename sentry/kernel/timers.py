@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from time import monotonic_ns
 
@@ -54,8 +54,8 @@ class Timers:
         left = heap[0].deadline_ns - monotonic_ns()
         return left if left > 0 else 0
 
-    def run_due(self) -> None:
-        """Run what is due now; a callback that adds a due timer does not run it in this round."""
+    def due(self) -> Iterator[Callable[[], None]]:
+        """The callbacks that are due now; a callback that adds a due timer does not run it in this round."""
         heap = self._heap
         if not heap or heap[0].deadline_ns > (now := monotonic_ns()):
             return
@@ -64,6 +64,6 @@ class Timers:
             due.append(heappop(heap))
         for timer in due:
             callback = timer.callback
-            if callback is not None:
+            if callback is not None:  # not cancelled, perhaps by the one before it
                 timer.callback = None
-                callback()
+                yield callback
