@@ -49,7 +49,7 @@ ARGUMENTS = (RDI, RSI, RDX, R10, R8)
 
 
 class CloneRequest:
-    """What to run instead. `saved` are the argument registers of the guest's call `nr`; `entered`: ours is under way."""
+    """What to run instead; `saved` are the argument registers of the guest's call `nr`; `entered`: ours goes on."""
 
     __slots__ = ("nr", "flags", "stack", "parent_tid", "child_tid", "tls", "pidfd_addr", "saved", "entered")
 
