@@ -18,11 +18,12 @@ from sentry.abi.const.files import (
     S_IFMT,
     S_IFREG,
 )
-from sentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, Errno, WouldBlock
-from sentry.wait import IN, OUT, retry
+from sentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, WouldBlock
+from sentry.wait import IN, retry
 from syscalls.args import Addr, Buffer, Fd, FdNum, Int, Off, OutBuffer, Size, UInt, ULong, Whence
 from syscalls.registry import syscall
 from syscalls.signalfd import read_by_host
+from syscalls.transfer import CHUNK, Iovec, Reading, Writing
 from vfs.core import notify
 from vfs.core.file import O_NONBLOCK
 from vfs.core.write import before_write
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.file import File
 
-CHUNK = 1 << 20  # bytes that one step of a call moves
-Iovec = list[tuple[int, int]]
 _RWF = RWF_APPEND | RWF_DSYNC | RWF_HIPRI | RWF_NOWAIT | RWF_SYNC
 
 
@@ -53,7 +52,7 @@ def _read(t: Task, file: File, buf_addr: int, size: int) -> int:
     if file.flags & 3 in (1, 3):
         raise EBADF
     if size > CHUNK:
-        return _read_long(t, file, [(buf_addr, min(size, MAX_RW_COUNT))])
+        return Reading(t, file, [(buf_addr, min(size, MAX_RW_COUNT))]).run()
     try:
         data = file.peek(size)
     except WouldBlock:
@@ -69,42 +68,6 @@ def _read(t: Task, file: File, buf_addr: int, size: int) -> int:
     return done
 
 
-def _read_long(t: Task, file: File, iov: Iovec) -> int:
-    """In steps, as long as each is filled; what was copied out counts, whatever then happens."""
-    total = sum(size for _, size in iov)
-    done = 0
-    while done < total:
-        step = min(total - done, CHUNK)
-        try:
-            data = file.peek(step)
-            count = t.mem.scatter(_behind(iov, done), data) if data else 0
-        except Errno:
-            if done:
-                break
-            raise
-        file.consume(count)
-        done += count
-        if count < step:
-            break
-    if notify.active and done:
-        notify.touched_file(file, IN_ACCESS)
-    return done
-
-
-def _behind(iov: Iovec, done: int) -> Iovec:
-    """The rest of `iov` after its first `done` bytes."""
-    if not done:
-        return iov
-    rest = []
-    for base, length in iov:
-        if done >= length:
-            done -= length
-            continue
-        rest.append((base + done, length - done))
-        done = 0
-    return rest
-
-
 @syscall("readv", FdNum, Addr, ULong)
 def sys_readv(t: Task, fd: int, iov_addr: int, count: int) -> int:
     file = t.fds.get(fd)
@@ -118,7 +81,7 @@ def sys_readv(t: Task, fd: int, iov_addr: int, count: int) -> int:
 def _readv(t: Task, file: File, iov: Iovec) -> int:
     if not any(size for _, size in iov):
         return 0
-    return retry(partial(_read_long, t, file, iov), [(file, IN)], nonblock=file.nonblock)
+    return Reading(t, file, iov).run()
 
 
 @syscall("pread64", Fd, OutBuffer, Size, Off)
@@ -128,33 +91,17 @@ def sys_pread64(t: Task, file: File, buf_addr: int, size: int, offset: int) -> i
     if file.flags & 3 in (1, 3):
         raise EBADF
     if size > CHUNK:
-        return _pread_long(t, file, [(buf_addr, min(size, MAX_RW_COUNT))], offset)
+        return Reading(t, file, [(buf_addr, min(size, MAX_RW_COUNT))], offset).run()
     data = file.pread(size, offset)
     if notify.active and data:
         notify.touched_file(file, IN_ACCESS)
     return t.mem.write_some(buf_addr, data) if data else 0
 
 
-def _pread_long(t: Task, file: File, iov: Iovec, offset: int) -> int:
-    total = sum(size for _, size in iov)
-    done = 0
-    if not total:
-        file.pread(0, offset)
-    while done < total:
-        step = min(total - done, CHUNK)
-        try:
-            data = file.pread(step, offset + done)
-            count = t.mem.scatter(_behind(iov, done), data) if data else 0
-        except Errno:
-            if done:
-                break
-            raise
-        done += count
-        if count < step:
-            break
-    if notify.active and done:
-        notify.touched_file(file, IN_ACCESS)
-    return done
+def _preadv(t: Task, file: File, iov: Iovec, offset: int) -> int:
+    if not any(size for _, size in iov):
+        return len(file.pread(0, offset))
+    return Reading(t, file, iov, offset).run()
 
 
 @syscall("preadv", Fd, Addr, ULong, Off)
@@ -163,7 +110,7 @@ def sys_preadv(t: Task, file: File, iov_addr: int, count: int, offset: int) -> i
         raise EINVAL
     if file.flags & 3 in (1, 3):
         raise EBADF
-    return _pread_long(t, file, t.mem.iovec(iov_addr, count), offset)
+    return _preadv(t, file, t.mem.iovec(iov_addr, count), offset)
 
 
 @syscall("preadv2", Fd, Addr, ULong, Off, ULong, Int)
@@ -176,7 +123,7 @@ def sys_preadv2(t: Task, file: File, iov_addr: int, count: int, offset: int, _hi
         raise EBADF
     iov = t.mem.iovec(iov_addr, count)
     if flags & RWF_NOWAIT:
-        return _read_long(t, file, iov)
+        return Reading(t, file, iov).at_once()
     return _readv(t, file, iov)
 
 
@@ -203,55 +150,8 @@ def sys_write(t: Task, file: File, buf_addr: int, size: int) -> int:
                 notify.touched_file(file, IN_MODIFY)
             if done == len(data):
                 return done
-        return _write(t, file, [(buf_addr, left)], done)
-    return _write(t, file, [(buf_addr, min(size, MAX_RW_COUNT))])
-
-
-def _write(t: Task, file: File, iov: Iovec, done: int = 0) -> int:
-    step = Writing(t, file, iov, done)
-    return retry(step, [(file, OUT)], nonblock=file.nonblock, interrupted=step.progress)
-
-
-class Writing:
-    """A write in steps; `done` bytes are in the file already."""
-
-    __slots__ = ("done", "file", "iov", "t", "total")
-
-    def __init__(self, t: Task, file: File, iov: Iovec, done: int) -> None:
-        self.t = t
-        self.file = file
-        self.iov = iov
-        self.done = done
-        self.total = sum(size for _, size in iov)
-
-    def progress(self) -> int | None:
-        return self.done or None
-
-    def __call__(self) -> int:
-        file = self.file
-        while True:
-            try:
-                size = before_write(self.t, file, min(self.total - self.done, CHUNK))
-                data = self.t.mem.gather(_behind(self.iov, self.done), size) if size else b""
-                count = file.write(data)
-            except WouldBlock:
-                if file.flags & O_NONBLOCK and self.done:
-                    return self.done
-                raise
-            except EPIPE:
-                self.t.kernel.signals.sigpipe(self.t)
-                if self.done:
-                    return self.done
-                raise
-            except Errno:
-                if self.done:
-                    return self.done
-                raise
-            self.done += count
-            if notify.active:
-                notify.touched_file(file, IN_MODIFY)
-            if self.done >= self.total or len(data) < size or not count:
-                return self.done
+        return Writing(t, file, [(buf_addr, left)], done=done).run()
+    return Writing(t, file, [(buf_addr, min(size, MAX_RW_COUNT))]).run()
 
 
 @syscall("writev", Fd, Addr, ULong)
@@ -264,7 +164,7 @@ def sys_writev(t: Task, file: File, iov_addr: int, count: int) -> int:
 def _writev(t: Task, file: File, iov: Iovec) -> int:
     if not any(size for _, size in iov):
         return 0
-    return _write(t, file, iov)
+    return Writing(t, file, iov).run()
 
 
 @syscall("pwrite64", Fd, Buffer, Size, Off)
@@ -274,7 +174,7 @@ def sys_pwrite64(t: Task, file: File, buf_addr: int, size: int, offset: int) -> 
     if file.flags & 3 not in (1, 2):
         raise EBADF
     if size > CHUNK:
-        return _pwrite_long(t, file, [(buf_addr, min(size, MAX_RW_COUNT))], offset)
+        return Writing(t, file, [(buf_addr, min(size, MAX_RW_COUNT))], offset).run()
     if file.opened is not None:
         size = before_write(t, file, size, offset)
     done = file.pwrite(t.mem.read_some(buf_addr, size) if size else b"", offset)
@@ -283,26 +183,10 @@ def sys_pwrite64(t: Task, file: File, buf_addr: int, size: int, offset: int) -> 
     return done
 
 
-def _pwrite_long(t: Task, file: File, iov: Iovec, offset: int) -> int:
-    total = sum(size for _, size in iov)
-    done = 0
-    if not total:
-        file.pwrite(b"", offset)
-    while done < total:
-        try:
-            size = before_write(t, file, min(total - done, CHUNK), offset + done)
-            data = t.mem.gather(_behind(iov, done), size)
-            count = file.pwrite(data, offset + done)
-        except Errno:
-            if done:
-                break
-            raise
-        done += count
-        if count < len(data) or len(data) < size:
-            break
-    if notify.active and done:
-        notify.touched_file(file, IN_MODIFY)
-    return done
+def _pwritev(t: Task, file: File, iov: Iovec, offset: int) -> int:
+    if not any(size for _, size in iov):
+        return file.pwrite(b"", offset)
+    return Writing(t, file, iov, offset).run()
 
 
 @syscall("pwritev", Fd, Addr, ULong, Off)
@@ -311,7 +195,7 @@ def sys_pwritev(t: Task, file: File, iov_addr: int, count: int, offset: int) -> 
         raise EINVAL
     if file.flags & 3 not in (1, 2):
         raise EBADF
-    return _pwrite_long(t, file, t.mem.iovec(iov_addr, count), offset)
+    return _pwritev(t, file, t.mem.iovec(iov_addr, count), offset)
 
 
 @syscall("pwritev2", Fd, Addr, ULong, Off, ULong, Int)
@@ -323,15 +207,15 @@ def sys_pwritev2(t: Task, file: File, iov_addr: int, count: int, offset: int, _h
     if offset < -1:
         raise EINVAL
     iov = t.mem.iovec(iov_addr, count)
+    if not flags & (RWF_APPEND | RWF_DSYNC | RWF_SYNC):
+        return _writev(t, file, iov) if offset == -1 else _pwritev(t, file, iov, offset)
     if flags & RWF_APPEND:
-        pos = file.pos
         end = file.stat().size
-        done = _pwrite_long(t, file, iov, end)
-        file.pos = end + done if offset == -1 else pos
-    elif offset == -1:
-        done = _writev(t, file, iov)
+        done = Writing(t, file, iov, end).at_once()
+        if offset == -1:
+            file.pos = end + done
     else:
-        done = _pwrite_long(t, file, iov, offset)
+        done = Writing(t, file, iov, None if offset == -1 else offset).at_once()
     if flags & (RWF_DSYNC | RWF_SYNC):
         file.sync(not flags & RWF_SYNC)
     return done

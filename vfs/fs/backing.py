@@ -71,6 +71,9 @@ class Backing:
         host.unlink(self.dir_fd, self._name(number))
 
 
+MAX_INODES = 1 << 20  # where no mount option says otherwise; each is about 1 KiB of the Sentry's memory
+
+
 class Space:
     """How much the files of one file system may hold: bytes and inodes; 0 means no limit."""
 

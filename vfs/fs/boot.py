@@ -16,7 +16,7 @@ from vfs.core.mount import Mount, MountNamespace
 from vfs.core.names import create_file, make
 from vfs.core.walk import walk, walk_parent
 from vfs.fs import host_calls, mem_devices
-from vfs.fs.backing import Backing, Space
+from vfs.fs.backing import MAX_INODES, Backing, Space
 from vfs.fs.devtmpfs import DevTmpFs
 from vfs.fs.hostfs import HostFs
 from vfs.fs.idmap import IdMap
@@ -47,7 +47,7 @@ def make_tmpfs(kernel: Kernel, options: bytes) -> TmpFs:
 def tmpfs(backing: Backing, options: bytes) -> TmpFs:
     """tmpfs(5): size, nr_blocks, nr_inodes, mode, uid, gid."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    space = Space(memory // 2, 0)
+    space = Space(memory // 2, MAX_INODES)
     mode, uid, gid, shown = 0o1777, 0, 0, b""
     for key, value in setup.parse_options(options).items():
         if key == b"size":
@@ -74,7 +74,7 @@ def tmpfs(backing: Backing, options: bytes) -> TmpFs:
 
 def make_mqueue(kernel: Kernel, options: bytes) -> FileSystem:
     """A place for message queues; the calls on them are not there yet."""
-    fs = TmpFs(backing_of(kernel))
+    fs = TmpFs(backing_of(kernel), Space(0, MAX_INODES))
     fs.name = b"mqueue"
     fs.source = b"mqueue"
     return fs
@@ -85,7 +85,7 @@ def register() -> None:
     mem_devices.register()
     setup.register("tmpfs", make_tmpfs)
     setup.register("ramfs", make_tmpfs)
-    setup.register("devtmpfs", lambda kernel, options: DevTmpFs(backing_of(kernel)))
+    setup.register("devtmpfs", lambda kernel, options: DevTmpFs(backing_of(kernel), Space(0, MAX_INODES)))
     setup.register("mqueue", make_mqueue)
 
 
@@ -112,7 +112,7 @@ class Builder:
         lower = HostFs(self.config.root_fd, uids=self.uids, gids=self.gids)
         if not self.config.overlay:
             return lower
-        return OverlayFs(lower, backing_of(self.kernel))
+        return OverlayFs(lower, backing_of(self.kernel), Space(0, MAX_INODES))
 
     def build(self) -> Path:
         config = self.config
@@ -143,7 +143,8 @@ class Builder:
         if mount.kind == "bind":
             return HostFs(mount.source_fd, source=mount.source, uids=self.uids, gids=self.gids)
         if mount.kind == "devtmpfs":
-            self.devices = DevTmpFs(backing_of(self.kernel), console=self.config.terminal)
+            space = Space(0, MAX_INODES)
+            self.devices = DevTmpFs(backing_of(self.kernel), space, console=self.config.terminal)
             return self.devices
         if not setup.known(mount.kind):
             self.kernel.log(f"mount {mount.destination!r}: no file system {mount.kind}")

@@ -162,6 +162,7 @@ class OverlayInode(TmpInode):
         lower = self.lower
         if self.owned or lower is None:
             return
+        self._count()
         lower.refresh()
         links = self.nlink
         self.show()
@@ -181,6 +182,11 @@ class OverlayInode(TmpInode):
             self.lower = None
         self.pin()
 
+    def _count(self) -> None:
+        if not self.real:
+            self.fs.space.take_inode()
+            self.real = True
+
     def _copy_up(self, lower: HostInode, size: int) -> None:
         blob = Blob(self.fs.backing, self.fs.space)
         fd = lower.open_host(O_RDONLY)
@@ -195,16 +201,17 @@ class OverlayInode(TmpInode):
 
     def _keep_xattrs(self, lower: HostInode) -> None:
         try:
-            names = lower.listxattr()
-            self.xattrs = {name: lower.getxattr(name) for name in names} or None
+            for name in lower.listxattr():
+                TmpInode.setxattr(self, name, lower.getxattr(name), 0)
         except Errno:
-            self.xattrs = None
+            pass  # a file system without attributes
 
     def empty(self) -> None:
         """What is below need not be copied."""
         lower = self.lower
         if self.owned or lower is None or self.mode & S_IFMT != S_IFREG:
             return
+        self._count()
         self.show()
         self._keep_xattrs(lower)
         self.blob = Blob(self.fs.backing, self.fs.space)

@@ -17,7 +17,7 @@ from sentry.abi.const.files import (
     XATTR_REPLACE,
 )
 from sentry.abi.const.mounts import TMPFS_MAGIC
-from sentry.abi.errno import EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EOPNOTSUPP
+from sentry.abi.errno import EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, Errno
 from vfs.core.file import Stat
 from vfs.core.node import FileSystem, Inode, Name, StatFs
 from vfs.core.owner import new_owner
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 ENTRY_SIZE = 20  # what Linux's tmpfs counts for a name in a directory's size
+XATTR_ROOM = 128 * 1024  # for all extended attributes of one inode
 ZERO_STEP = 1 << 20
+
+
+def _weight(xattrs: dict[bytes, bytes]) -> int:
+    return sum(len(name) + len(value) + ENTRY_SIZE for name, value in xattrs.items())
 
 
 class TmpFs(FileSystem):
@@ -90,7 +95,10 @@ class TmpInode(Inode):
 
     def __del__(self) -> None:
         if self.real:
-            self.fs.space.inodes -= 1
+            space = self.fs.space
+            space.inodes -= 1
+            if self.xattrs is not None:
+                space.used -= _weight(self.xattrs)
 
     def stat(self) -> Stat:
         blob = self.blob
@@ -158,7 +166,13 @@ class TmpInode(Inode):
 
     def link(self, name: bytes, inode: Inode) -> None:
         assert isinstance(inode, TmpInode)
-        self.add(name, inode)
+        if inode.nlink:
+            self.fs.space.take_inode()  # names are memory: every one after the first counts like an inode
+        try:
+            self.add(name, inode)
+        except Errno:
+            self.fs.space.inodes -= 1
+            raise
         inode.linkable = False
         inode.nlink += 1
         inode.ctime_ns = time_ns()
@@ -166,6 +180,8 @@ class TmpInode(Inode):
     def unlink(self, name: bytes, inode: Inode) -> None:
         self._take(name, inode)
         inode.nlink -= 1
+        if inode.nlink:
+            self.fs.space.inodes -= 1
         inode.ctime_ns = time_ns()
 
     def rmdir(self, name: bytes, inode: Inode) -> None:
@@ -252,8 +268,12 @@ class TmpInode(Inode):
             raise EEXIST
         if flags & XATTR_REPLACE and name not in table:
             raise ENODATA
-        if sum(map(len, table)) + sum(map(len, table.values())) + len(name) + len(value) > 128 * 1024:
+        added = len(name) + len(value) + ENTRY_SIZE
+        if name in table:
+            added -= len(name) + len(table[name]) + ENTRY_SIZE
+        if _weight(table) + added > XATTR_ROOM:
             raise ENOSPC
+        self.fs.space.take(added)
         table[name] = value
         self.xattrs = table
         self.ctime_ns = time_ns()
@@ -261,7 +281,7 @@ class TmpInode(Inode):
     def removexattr(self, name: bytes) -> None:
         self.getxattr(name)
         assert self.xattrs is not None
-        del self.xattrs[name]
+        self.fs.space.used -= len(name) + len(self.xattrs.pop(name)) + ENTRY_SIZE
         self.ctime_ns = time_ns()
 
     def listxattr(self) -> list[bytes]:

@@ -157,6 +157,24 @@ def test_long_reads_and_writes(guest: Guest) -> None:
     assert guest.call("pwrite64", fd, BASE, len(data), 1) == len(data)
 
 
+def test_very_long_reads_let_others_run(guest: Guest) -> None:
+    size = 21 << 20
+    fd = guest.open(b"/f", RW | os.O_CREAT)
+    assert guest.call("ftruncate", fd, size) == 0
+    assert guest.call("pwrite64", fd, guest.place(b"end"), 3, size - 3) == 3
+    iov = guest.place(struct.pack("<QQ", BASE, 1 << 20) * 30)  # the same MiB again and again
+    assert guest.call("readv", fd, iov, 30) == PARKED
+    assert guest.parked is not None and len(guest.deferred) == 1
+    assert guest.parked.interrupted is not None and guest.parked.interrupted() == 8 << 20
+    with pytest.raises(EAGAIN):
+        guest.parked.op()
+    assert guest.parked.op() == size
+    assert guest.mem.read(BASE + (1 << 20) - 3, 3) == b"end"
+    assert guest.call("lseek", fd, 0, 0) == 0
+    assert guest.call("writev", fd, iov, 30) == PARKED
+    assert guest.call("lseek", fd, 0, 1) == 8 << 20
+
+
 def test_file_size_limit(guest: Guest) -> None:
     fd = guest.open(b"/f", RW | os.O_CREAT)
     guest.t.group.limits.fsize = 10

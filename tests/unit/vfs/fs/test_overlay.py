@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sentry.abi.errno import ENOENT, ENOTEMPTY
+from sentry.abi.errno import EEXIST, ENOENT, ENOSPC, ENOTEMPTY
 from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.core.dentry import forget
-from vfs.fs.backing import SMALL, Backing
+from vfs.fs.backing import SMALL, Backing, Space
 from vfs.fs.hostfs import HostFs
 from vfs.fs.overlay import OverlayFs
+from vfs.fs.tmpfs import TmpFs
 
 RW = os.O_RDWR
 
@@ -147,3 +148,36 @@ def test_unlinked_while_open(guest: Guest) -> None:
     assert guest.call("fchmod", fd, 0o600) == 0
     assert guest.fstat(fd).mode & 0o777 == 0o600
     assert guest.open(b"/d/sub/deep") == -ENOENT.code
+
+
+def test_space_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    space = Space(10 * 4096, 5)
+    fs = TmpFs(Backing(os.open(tmp_path / "memory", os.O_PATH)), space)
+    guest = Guest(fs)
+    guest.put(b"/a", b"x" * 5000)
+    assert (space.used, space.inodes) == (8192, 2)
+    for name in (b"/b", b"/c"):
+        assert guest.call("link", b"/a", name) == 0
+    assert space.inodes == 4
+    assert guest.call("mkdir", b"/d", 0o755) == 0
+    assert guest.call("mkdir", b"/e", 0o755) == -ENOSPC.code
+    assert guest.call("link", b"/a", b"/e") == -ENOSPC.code
+    assert guest.call("link", b"/a", b"/b") == -EEXIST.code
+    for name in (b"/b", b"/c"):
+        assert guest.call("unlink", name) == 0
+    assert guest.call("setxattr", b"/a", b"user.x", b"v" * 100, 100, 0) == 0
+    assert space.used == 8192 + 126
+    assert guest.call("setxattr", b"/a", b"user.x", b"v", 1, 0) == 0
+    assert guest.call("removexattr", b"/a", b"user.x") == 0
+    assert (space.used, space.inodes) == (8192, 3)
+    assert guest.call("setxattr", b"/a", b"user.y", b"v", 1, 0) == 0
+    assert guest.call("truncate", b"/a", 1) == 0
+    assert space.used == 4096 + 27
+    assert guest.call("truncate", b"/a", 1 << 40) == 0  # a hole
+    fd = guest.open(b"/a", RW)
+    assert guest.call("pwrite64", fd, guest.place(bytes(9 * 4096)), 9 * 4096, 1 << 40) == 8 * 4096
+    assert guest.call("pwrite64", fd, guest.place(b"x"), 1, 1 << 41) == -ENOSPC.code
+    guest.call("close", fd)
+    assert guest.call("unlink", b"/a") == 0
+    assert (space.used, space.inodes) == (0, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -106,6 +107,8 @@ class Guest:
         kernel.now_ns = lambda: 10**9
         kernel.realtime_ns = lambda: 1_700_000_000 * 10**9
         kernel.find_group = lambda pid: None
+        self.deferred: list[Callable[[], None]] = []
+        kernel.defer = self.deferred.append
         top = mount.top()
         limits = SimpleNamespace(fsize=MASK, nofile=1024)
         group = SimpleNamespace(pid=7, host_pid=7, limits=limits, tasks={})
@@ -117,6 +120,7 @@ class Guest:
         self.calls = table.table("x86_64")
         self.numbers = registry.numbers("x86_64")
         self._next = SCRATCH
+        self.parked: Park | None = None
 
     def other(self, creds: Credentials) -> Guest:
         """Another process in the same tree."""
@@ -144,7 +148,8 @@ class Guest:
             return self.calls[self.numbers[name]](self.t, tuple(raw[:6]))  # type: ignore[arg-type]
         except Errno as err:
             return -err.code
-        except Park:
+        except Park as park:
+            self.parked = park
             return -9999
 
     # short cuts, all by handlers ---------------------------------------------------------------------------------
