@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from pathlib import Path
 
 from syscalls import registry, unsupported
 from syscalls.registry import ENTRIES, Call
 
 # The modules beside this one that declare no calls.
 FRAME = frozenset(("__init__", "args", "registers", "registry", "strace", "symbols", "table", "unsupported"))
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "syscalls.md"
+PAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "docs", "syscalls.md")
 FORMATS = ("table", "json", "csv", "markdown")
 ARCHES = ("x86_64", "aarch64")
 
@@ -131,16 +130,25 @@ def _markdown(found: list[Row], arch: str) -> str:
     return "\n".join(out) + "\n"
 
 
+def _written() -> str:
+    try:
+        with open(PAGE) as page:
+            return page.read()
+    except FileNotFoundError:
+        return ""
+
+
 def main(argv: list[str]) -> int:
     arch = next((a.partition("=")[2] for a in argv if a.startswith("--arch=")), "x86_64")
     words = [a for a in argv if not a.startswith("--arch=")] or ["table"]
     if words[0] == "--write":
-        PAGE.write_text(render("markdown"))
+        with open(PAGE, "w") as page:
+            page.write(render("markdown"))
         return 0
     if words[0] == "--check":
-        fresh = PAGE.exists() and PAGE.read_text() == render("markdown")
+        fresh = _written() == render("markdown")
         if not fresh:
-            print(f"{PAGE.name} is stale: python3 -m syscalls.table --write")
+            print("docs/syscalls.md is stale: python3 -m syscalls.table --write")
         return 0 if fresh else 1
     try:
         sys.stdout.write(render(words[0], arch))

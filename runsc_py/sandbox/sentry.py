@@ -6,6 +6,7 @@ BootConfig is closed before the first guest exists.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from runsc_py.host import cgroups
 from runsc_py.host import flags as f
 from sentry import boot
+from sentry.failure import described
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -42,6 +44,7 @@ def run(host: Host, config: BootConfig, around: Surroundings) -> NoReturn:
     from .links import CreatorLink, StubLink
 
     creator = CreatorLink(config.creator_fd)
+    gc.disable()  # nothing that is made until the guest runs is garbage
     try:
         config.backing_fd, config.proc_fd = enter(host, config, around)
         kernel = boot.boot(config)
@@ -161,13 +164,7 @@ def end_all() -> None:
 
 
 def explain(err: BaseException) -> tuple[str, int]:
-    """For a message of one line: (text, exit code). `traceback` may not be importable any more."""
+    """For a message of one line: (text, exit code)."""
     if isinstance(err, boot.BootError):
         return err.text, err.code
-    places = []
-    frame = err.__traceback__
-    while frame is not None:
-        code = frame.tb_frame.f_code
-        places.append(f"{code.co_filename.rpartition('/')[2]}:{frame.tb_lineno} {code.co_name}")
-        frame = frame.tb_next
-    return f"sandbox failed: {type(err).__name__}: {err} (at {' < '.join(reversed(places[-6:]))})", 1
+    return f"sandbox failed: {described(err)}", 1

@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-import random
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -43,7 +42,6 @@ NR_EXECVE, NR_EXECVEAT = 59, 322
 ADDR_NO_RANDOMIZE = 0x40000
 REDIRECTING, INJECTED, RUNNING, COMMITTED = range(4)
 
-_random = random.SystemRandom()
 _formats: WeakKeyDictionary[Inode, tuple[tuple[int, int, int], Script | Image]] = WeakKeyDictionary()
 
 
@@ -243,7 +241,7 @@ def _serve(t: Task, a: tuple[int, ...]) -> None:
             exec_.program, exec_.interp, execfn=exec_.execfn, comm=exec_.comm,
             ids=Ids(creds.ruid, creds.euid, creds.rgid, creds.egid, exec_.secure),
             program_fd=program_fd, interp_fd=interp_fd,
-            aslr=(lambda n: 0) if fixed else _random.randrange, argv_prefix=exec_.prefix,
+            aslr=(lambda n: 0) if fixed else _random_below, argv_prefix=exec_.prefix,
         )  # fmt: skip
         if len(plan) <= a[1]:
             t.mem.write(a[0], plan)
@@ -258,6 +256,10 @@ def _serve(t: Task, a: tuple[int, ...]) -> None:
         kernel.stops.kill(t.group.host_pid, 9)
         return
     kernel.platform.answer(t, len(plan))
+
+
+def _random_below(count: int) -> int:
+    return int.from_bytes(os.urandom(8), "little") % count  # so far above `count` that all numbers are as likely
 
 
 def _from_other_thread(t: Task) -> Exec | None:

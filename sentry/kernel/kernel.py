@@ -7,11 +7,12 @@ notified, due timers and deferred work. Nothing here blocks.
 from __future__ import annotations
 
 import os
+import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from sentry.failure import described
 from sentry.kernel.exit import forget_if_reaped
 from sentry.kernel.parking import Parked, run_ready
 from sentry.kernel.signals import Signals
@@ -169,17 +170,17 @@ class Kernel:
             self.log(text)
 
     def guard(self, callback: Callable[..., None], *args: Any) -> None:
-        """Run work of the loop; an exception is logged, it must not end the sandbox. It is a bug to fix at its cause."""
+        """Run work of the loop; an exception is logged, it must not end the sandbox. It is a bug."""
         try:
             callback(*args)
         except Exception:
             self.failures += 1
             if self.failures <= MAX_FAILURES_SHOWN:
-                self.log(f"BUG: in the loop: {traceback.format_exc()}")
+                self.log(f"BUG: in the loop: {described(sys.exception())}")
 
     def handler_failed(self, t: Task, nr: int) -> int:
         """A handler raised what it may not: log the call, answer EIO, go on. It is a bug to fix at its cause."""
         self.failures += 1
         if self.failures <= MAX_FAILURES_SHOWN:
-            self.log(f"BUG: task {t.host_tid} call {nr}: {traceback.format_exc()}")
+            self.log(f"BUG: task {t.host_tid} call {nr}: {described(sys.exception())}")
         return -EIO

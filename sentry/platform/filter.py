@@ -6,9 +6,10 @@ by the hash of its rules, since loading libseccomp costs more than starting a gu
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
+from _blake2 import blake2b  # `hashlib` loads OpenSSL, which takes as long as a third of all our modules
+from collections.abc import Callable
+from typing import Any
 
 from sentry.abi.nr.x86_64 import NR
 from sentry.platform.native import Native
@@ -19,16 +20,22 @@ FORMAT = 2  # of what `compile_filter` makes of the rules
 
 def filter_for(rules: list[Native], cache_dir: str) -> bytes:
     """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each."""
-    digest = hashlib.sha256(repr([(r.name, r.tests) for r in rules] + [FORMAT]).encode()).hexdigest()[:32]
-    path = os.path.join(cache_dir, f"guest-filter-{digest}.bpf")
-    program = cached(path)
+    meaning = [(r.name, r.tests) for r in rules], FORMAT
+    return kept(cache_dir, "guest-filter", meaning, lambda: compile_filter(rules))
+
+
+def kept(cache_dir: str, name: str, meaning: object, make: Callable[[], bytes]) -> bytes:
+    """The program that means `meaning`, from the cache or made now."""
+    digest = blake2b(repr(meaning).encode(), digest_size=16).hexdigest()
+    path = os.path.join(cache_dir, f"{name}-{digest}.bpf")
+    program = _cached(path)
     if not program:
-        program = compile_filter(rules)
-        store(path, program)
+        program = make()
+        _store(path, program)
     return program
 
 
-def cached(path: str) -> bytes:
+def _cached(path: str) -> bytes:
     """The program stored at `path`; b"" if there is none."""
     try:
         with open(path, "rb") as f:
@@ -47,13 +54,18 @@ def compile_filter(rules: list[Native]) -> bytes:
     for rule in rules:
         tests = [seccomp.Arg(test[0], operators[test[1]], *test[2:]) for test in rule.tests]
         program.add_rule(seccomp.ALLOW, NR[rule.name], *tests)
-    with tempfile.TemporaryFile() as out:
+    return exported(program)
+
+
+def exported(program: Any) -> bytes:
+    """What libseccomp made, as bytes."""
+    with os.fdopen(os.memfd_create("filter"), "r+b") as out:
         program.export_bpf(out)
         out.seek(0)
         return out.read()
 
 
-def store(path: str, program: bytes) -> None:
+def _store(path: str, program: bytes) -> None:
     """A read-only installation compiles anew each time; slower, not wrong."""
     fresh = f"{path}.{os.getpid()}"
     try:

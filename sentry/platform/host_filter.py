@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 
 from sentry.abi.nr.x86_64 import NR
 from sentry.engine._engine import ffi, lib
-from sentry.platform.filter import cached, store
+from sentry.platform.filter import exported, kept
 from sentry.platform.host_allowlist import KILLED, KILLED_PTRACE, HostCall, calls
 
 EPERM = 1
@@ -20,13 +18,8 @@ def prepare(cache_dir: str) -> None:
     """Have the program at hand: libseccomp cannot be loaded any more when it is needed."""
     global _program
     listed = calls()
-    meaning = repr([(call.name, call.tests) for call in listed] + [KILLED, KILLED_PTRACE, FORMAT])
-    digest = hashlib.sha256(meaning.encode()).hexdigest()[:32]
-    path = os.path.join(cache_dir, f"sentry-filter-{digest}.bpf")
-    _program = cached(path)
-    if not _program:
-        _program = compile_filter(listed)
-        store(path, _program)
+    meaning = [(call.name, call.tests) for call in listed], KILLED, KILLED_PTRACE, FORMAT
+    _program = kept(cache_dir, "sentry-filter", meaning, lambda: compile_filter(listed))
 
 
 def install() -> None:
@@ -54,7 +47,4 @@ def compile_filter(listed: list[HostCall]) -> bytes:
         program.add_rule(seccomp.KILL_PROCESS, NR[name])
     for request in KILLED_PTRACE:
         program.add_rule(seccomp.KILL_PROCESS, NR["ptrace"], seccomp.Arg(0, seccomp.EQ, request))
-    with tempfile.TemporaryFile() as out:
-        program.export_bpf(out)
-        out.seek(0)
-        return out.read()
+    return exported(program)

@@ -128,9 +128,10 @@ class NotifyPlatform:
 
     # the loop ------------------------------------------------------------------------------------
     def run(self, kernel: Kernel) -> None:
-        gc.collect()
-        gc.freeze()  # what start-up made is never looked at again; calls leave no cycles behind, so rounds are rare and short
+        # What start-up made is never looked at again; calls leave no cycles behind, so rounds are rare and short.
+        gc.freeze()
         gc.set_threshold(20_000, 20, 100)
+        gc.enable()  # it is off while the sandbox is made
         reply_wait = lib.eng_reply_wait
         listener, epfd, sigfd = self.listener, self._epoll.fileno(), self._sigfd
         buffer = ffi.new("unsigned char[128]")
