@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
     from sentry.kernel.thread_group import ThreadGroup
+    from sentry.kernel.timers import Timer
 
 STOP_NS = 20_000_000  # a thread that does not stop within this is in a call that no signal ends
 HOLD_NS = 1_000_000_000  # a child that does not die within this was stopped: let the parent go
 NR_WAIT4, NR_WAITID = 61, 247
+PLAIN_STOP = 128 << 16 | 5 << 8 | 0x7F  # a stop by PTRACE_INTERRUPT
 SIGCHLD, SIGKILL, SIGCONT, SIGSTOP = 17, 9, 18, 19
 STOPS = frozenset((SIGSTOP, 20, 21, 22))  # by default: SIGTSTP, SIGTTIN, SIGTTOU too
 IGNORED = frozenset((SIGCHLD, SIGCONT, 23, 28))  # by default: SIGURG, SIGWINCH too
@@ -27,39 +29,54 @@ LOOKS = 100
 
 
 class Bracket:
-    """The threads of one parent, held while `dying` children end."""
+    """The threads of one parent, held while `dying` children end.
 
-    __slots__ = ("kernel", "parent", "waiting", "held", "dying", "resumes", "over")
+    armed    threads that were interrupted and will come to a stop
+    waiting  those of them for which the children wait: the others are in a call that the Sentry has received, or in
+             vfork, and stop when that ends, before they can enter another
+    held     threads at their stop, with the signal before whose delivery they stand, or 0
+    """
+
+    __slots__ = ("kernel", "parent", "armed", "waiting", "held", "dying", "resumes", "over", "timers")
 
     def __init__(self, kernel: Kernel, parent: ThreadGroup) -> None:
         self.kernel = kernel
         self.parent = parent
+        self.armed: set[Task] = set()
         self.waiting: set[Task] = set()
         self.held: dict[Task, int] = {}
         self.dying: set[ThreadGroup] = set()
         self.resumes: list[Callable[[], None]] = []
         self.over = False
-
-    def stop_threads(self) -> None:
-        """Interrupt the parent's threads; parked ones stop when they are answered and need not be waited for."""
-        stops = self.kernel.stops
-        for task in tuple(self.parent.tasks.values()):
-            if task.on_stop is not None or in_host_wait(task):
-                continue
-            received = task.request_id != 0  # its call cannot be cancelled any more; it stops when that ends
-            if stops.interrupt(task, self._stopped) and not received:
-                self.waiting.add(task)
-        now = self.kernel.now_ns()
-        if self.waiting:
-            self.kernel.timers.add(now + STOP_NS, self._go)
-        self.kernel.timers.add(now + HOLD_NS, self._end)
+        self.timers: list[Timer] = []
 
     def add(self, child: ThreadGroup, resume: Callable[[], None]) -> None:
+        """`child` is about to die (or to stop): `resume` lets it, when every thread of the parent stands still."""
         self.dying.add(child)
+        self._stop_threads()
         if self.waiting:
             self.resumes.append(resume)
         else:
             resume()
+
+    def _stop_threads(self) -> None:
+        stops = self.kernel.stops
+        for task in tuple(self.parent.tasks.values()):
+            if task in self.armed or task in self.held or task.dead:
+                continue
+            if task.on_stop is not None:  # on its way to a stop for another purpose, and then to `take`
+                done = stops.interrupt_again(task)
+            else:
+                done = stops.interrupt(task, self._stopped)
+            if done:
+                self.armed.add(task)
+                if not task.request_id and not task.vforking:
+                    self.waiting.add(task)
+        now = self.kernel.now_ns()
+        if not self.timers:
+            self.timers.append(self.kernel.timers.add(now + HOLD_NS, self._end))
+        if self.waiting and len(self.timers) == 1:
+            self.timers.append(self.kernel.timers.add(now + STOP_NS, self._go))
 
     def child_died(self, child: ThreadGroup) -> None:
         self.dying.discard(child)
@@ -76,14 +93,20 @@ class Bracket:
         self.kernel.timers.add(self.kernel.now_ns() + LOOK_NS, lambda: self.look_at(child, stopped, left - 1))
 
     def _stopped(self, t: Task, status: int) -> None:
+        if not self.over:
+            self.kernel.signals.exact.rewind(t, waits=True)
+        self.kernel.stops.finish(t, status)
+
+    def take(self, t: Task, signo: int) -> bool:
+        """`t` is about to be let go from a stop (Stops.release): keep it there."""
         if self.over:
-            self.kernel.stops.finish(t, status)
-            return
-        self.kernel.signals.exact.rewind(t)
-        self.held[t] = status
+            return False
+        self.armed.discard(t)
+        self.held[t] = signo
         self.waiting.discard(t)
         if not self.waiting:
             self._go()
+        return True
 
     def _go(self) -> None:
         self.waiting.clear()
@@ -95,35 +118,31 @@ class Bracket:
         if self.over:
             return
         self.over = True
+        for timer in self.timers:
+            timer.cancel()
         self._go()
         if self.parent.bracket is self:
             self.parent.bracket = None
-        for task, status in self.held.items():
-            if task.host_tid in self.kernel.tasks:
-                self.kernel.stops.finish(task, status)
+        for task, signo in self.held.items():
+            if self.kernel.tasks.get(task.host_tid) is task:
+                self.kernel.stops.finish(task, signo << 8 | 0x7F if signo else PLAIN_STOP)
+
+
+def bracket_of(kernel: Kernel, parent: ThreadGroup) -> Bracket:
+    if parent.bracket is None:
+        parent.bracket = Bracket(kernel, parent)
+    return parent.bracket
 
 
 def hold_parent(t: Task, parent: ThreadGroup) -> bool:
     """`t` is about to end its process. True: it may die at once; False: it is answered when the parent stands still."""
     kernel = t.kernel
-    bracket = parent.bracket
-    if bracket is None:
-        if all(in_host_wait(task) for task in parent.tasks.values()):
-            return True
-        bracket = parent.bracket = Bracket(kernel, parent)
-        bracket.stop_threads()
-    at_once: list[bool] = []
-    answered: list[bool] = []
-
-    def resume() -> None:
-        if answered:
-            kernel.platform.answer_continue(t)
-        else:
-            at_once.append(True)
-
-    bracket.add(t.group, resume)
-    answered.append(True)
-    return bool(at_once)
+    if parent.bracket is None and not parent.exits_in_flight and all(in_host_wait(x) for x in parent.tasks.values()):
+        parent.exits_in_flight += 1
+        t.group.in_flight = True
+        return True
+    bracket_of(kernel, parent).add(t.group, lambda: kernel.platform.answer_continue(t))
+    return False
 
 
 def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callable[[], None]) -> bool:
@@ -143,10 +162,7 @@ def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callabl
     for group in needing:
         parent = group.parent
         assert parent is not None
-        bracket = parent.bracket
-        if bracket is None:
-            bracket = parent.bracket = Bracket(t.kernel, parent)
-            bracket.stop_threads()
+        bracket = bracket_of(t.kernel, parent)
         bracket.add(group, ready)
         if signo == SIGCONT or signo in STOPS and not group.sighand.get(signo).caught:
             bracket.look_at(group, signo != SIGCONT, LOOKS)
@@ -169,9 +185,7 @@ def _needs_hold(kernel: Kernel, group: ThreadGroup, signo: int) -> bool:
 
 
 def in_host_wait(t: Task) -> bool:
-    """True when `t` sleeps in wait4 or waitid of the host, or in vfork: calls in which SIGCHLD does no harm."""
-    if t.vforking:
-        return True
+    """True when `t` sleeps in wait4 or waitid of the host: with a dead child these give the child, not EINTR."""
     if t.continued_nr not in (NR_WAIT4, NR_WAITID):
         return False
     try:

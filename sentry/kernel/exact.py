@@ -132,15 +132,18 @@ class Exact:
         else:
             self.kernel.stops.finish(t, status)
 
-    def rewind(self, t: Task) -> None:
-        """A notified call that the Sentry never received was cancelled by the stop: let the guest make it again."""
+    def rewind(self, t: Task, waits: bool = False) -> None:
+        """A notified call that the Sentry never received was cancelled by the stop: let the guest make it again.
+
+        waits  also a wait4 that the host was running: SIGCHLD follows, and the child comes before EINTR.
+        """
         stops = self.kernel.stops
         ended, t.ended = t.ended, False
         if ended or not stops.get_regs(t):
             return
         regs = stops.regs
         nr = regs[ORIG_RAX]
-        if regs[RAX] == ERESTARTSYS and nr < 1024 and nr not in self.kernel.native_only and nr != t.continued_nr:
+        if regs[RAX] == ERESTARTSYS and nr < 1024 and nr not in self.kernel.native_only and (waits or nr != t.continued_nr):
             regs[RIP] = regs[RIP] - 2
             regs[RAX] = nr
             regs[ORIG_RAX] = WORD

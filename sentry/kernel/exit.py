@@ -93,6 +93,8 @@ def group_died(kernel: Kernel, group: ThreadGroup) -> None:
         for zombie in tuple(kernel.zombies.values()):
             forget_if_reaped(kernel, zombie)
     parent = group.parent
+    if group.in_flight and parent is not None:
+        parent.exits_in_flight -= 1
     if parent is not None and not parent.dead:
         if parent.bracket is not None:
             parent.bracket.child_died(group)
@@ -117,6 +119,7 @@ def _reparent(kernel: Kernel, group: ThreadGroup) -> None:
         heir = kernel.init
     for child in group.children:
         child.parent = heir
+        child.in_flight = False
         if heir is not None:
             heir.children.add(child)
     group.children = set()

@@ -61,9 +61,16 @@ class Stops:
         t.on_stop = handler
         return True
 
+    def interrupt_again(self, t: Task) -> bool:
+        """A further stop of a task that is traced for a purpose of its own."""
+        return t.traced and not lib.eng_interrupt(t.host_tid)
+
     def release(self, t: Task, signo: int = 0) -> None:
-        """`t` stands in a stop: let it go, with `signo` if it stood before that signal's delivery."""
+        """`t` stands in a stop: let it go, with `signo` if it stood before that signal's delivery; a bracket keeps it."""
         t.on_stop = None
+        bracket = t.group.bracket
+        if bracket is not None and bracket.take(t, signo):
+            return
         t.traced = False
         lib.eng_detach(t.host_tid, signo)
 

@@ -66,7 +66,7 @@ class ThreadGroup:
         "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns",
         "epoch", "exiting", "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj",
         "bracket", "personality", "dumpable",
-        "vfork_parent", "program", "death_queue", "__weakref__",
+        "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,8 @@ class ThreadGroup:
         self._pid = 0
         self.oom_score_adj = 0
         self.bracket: Bracket | None = None
+        self.exits_in_flight = 0  # children that may die without a bracket, and have not yet
+        self.in_flight = False  # this one is such a child
         self.personality = 0
         self.dumpable = 1
         self.death_queue: WaitQueue | None = None  # who polls a pidfd of it
