@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sentry.abi.const.events import IN_ATTRIB
 from sentry.abi.const.files import S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP
 from sentry.abi.const.rights import CAP_FOWNER
 from sentry.abi.errno import (
@@ -153,6 +154,8 @@ def link(t: Task, source: Path, place: Path, name: bytes, slash: bool) -> None:
         return inode
 
     make(t, place, name, build, slash, before)
+    if notify.active:
+        notify.send(inode, IN_ATTRIB)  # its link count
 
 
 def _may_link(t: Task, inode: Inode) -> bool:

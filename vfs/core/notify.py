@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sentry.abi.const.events import (
+    IN_ATTRIB,
     IN_CLOSE_NOWRITE,
     IN_CLOSE_WRITE,
     IN_CREATE,
@@ -103,6 +104,8 @@ def removed(dentry: Dentry, last: bool) -> None:
     if not active:
         return
     is_dir = IN_ISDIR if dentry.inode.is_dir else 0
+    if not is_dir:
+        send(dentry.inode, IN_ATTRIB)  # its link count
     if last:
         send(dentry.inode, IN_DELETE_SELF | is_dir)
     if dentry.parent is not None:
