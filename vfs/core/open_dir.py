@@ -67,9 +67,10 @@ class OpenDir(PlacedFile):
             yield DirEntry((dentry.parent or dentry).inode.ino, 2, DT_DIR, b"..")
             pos = 2
         names = self._names
+        make = tuple.__new__
         for index in range(pos - 2, len(names)):
             name, ino, kind = names[index]
-            yield DirEntry(ino, index + 3, kind, name)
+            yield make(DirEntry, (ino, index + 3, kind, name))
 
     def seek(self, offset: int, whence: int) -> int:
         if whence == SEEK_CUR:

@@ -8,11 +8,14 @@ double in the place of these functions. An OSError becomes the Errno of the same
 from __future__ import annotations
 
 import os
+import sys
 from fcntl import F_SETFL, fcntl
 from os import O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 
 from sentry.abi.errno import BY_CODE, EINVAL, EIO, Errno
+from vfs.core.node import Name
 
+ENCODING = sys.getfilesystemencoding()
 _SAFE = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY  # never wait for a fifo, never gain a terminal
 COPY_STEP = 1 << 20
 _proc_fd = -1
@@ -66,13 +69,14 @@ def statvfs(fd: int) -> os.statvfs_result:
         raise error(err)
 
 
-def names(dir_fd: int) -> list[tuple[bytes, int, int]]:
-    """(name, inode number, DT_* value or 0) of everything in a directory but "." and ".."."""
+def names(dir_fd: int) -> list[Name]:
+    """Everything in a directory but "." and ".."; a kind of 0 means that it takes a look to know."""
     try:
         fd = os.open(b".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, dir_fd=dir_fd)
     except OSError as err:
         raise error(err)
-    out = []
+    out: list[Name] = []
+    make = tuple.__new__  # a third of the time that Name(...) takes
     try:
         with os.scandir(fd) as found:
             for entry in found:
@@ -82,7 +86,8 @@ def names(dir_fd: int) -> list[tuple[bytes, int, int]]:
                     kind = 4
                 else:
                     kind = 8 if entry.is_file(follow_symlinks=False) else 0
-                out.append((os.fsencode(entry.name), entry.inode(), kind))
+                name = entry.name.encode(ENCODING, "surrogateescape")
+                out.append(make(Name, (name, entry.inode(), kind)))
     except OSError as err:
         raise error(err)
     finally:

@@ -97,11 +97,11 @@ class HostFs(FileSystem):
         inode.alias = name
         return inode
 
-    def shown(self, st: stat_result) -> Stat:
-        """What the guest sees of something found just now."""
+    def shown(self, st: stat_result, dev: int = 0, ino: int = 0) -> Stat:
+        """What the guest sees of something found just now; an overlay has numbers of its own for it."""
         return Stat(
-            self.dev if st.st_dev == self.host_dev else self.guest_dev(st.st_dev),
-            st.st_ino,
+            dev or (self.dev if st.st_dev == self.host_dev else self.guest_dev(st.st_dev)),
+            ino or st.st_ino,
             st.st_mode,
             st.st_nlink,
             st.st_uid if self.uids is None else self.uids.inside(st.st_uid),
@@ -297,7 +297,7 @@ class HostInode(HostAttr):
         return self.fs.shown(st)
 
     def names(self, t: Task) -> list[Name]:
-        return [Name(name, ino, kind) for name, ino, kind in host.names(self.handle())]
+        return host.names(self.handle())
 
     def create(self, name: bytes, mode: int, creds: Credentials) -> Inode:
         self.fs.drop_spare()

@@ -240,7 +240,7 @@ class OverlayInode(TmpInode):
         if st.st_mode & S_IFMT in (S_IFDIR, S_IFLNK) or st.st_nlink > 1:
             return None
         fs = self.fs
-        return fs.lower.shown(st)._replace(dev=fs.dev, ino=fs.shown_ino(st.st_dev, st.st_ino))
+        return fs.lower.shown(st, fs.dev, fs.shown_ino(st.st_dev, st.st_ino))
 
     def names(self, t: Task) -> list[Name]:
         found = [Name(name, inode.ino, (inode.mode >> 12) & 15) for name, inode in self.entries.items()]
