@@ -35,6 +35,8 @@ class CpuClock:
 
     def now_ns(self) -> int:
         """What it has used; after its end the last value that was read."""
+        if self.group.dead or self.thread is not None and self.thread.dead:
+            return self._last
         try:
             if self.thread is None:
                 self._last = time.clock_gettime_ns(~self.group.host_pid << 3 | SCHED)

@@ -49,6 +49,7 @@ def let_go(t: Task) -> None:
     """Close the descriptors of a task that will make no further call."""
     if not t.dead:
         t.dead = True
+        t.kernel.stops.guest.thread_ended(t)
         t.fds.release()
 
 
@@ -56,6 +57,7 @@ def release_task(t: Task) -> None:
     """A thread is gone (or as good as gone); its process goes on."""
     unpark(t)
     let_go(t)
+    t.exec_pending = None
     t.kernel.tasks.pop(t.host_tid, None)
     t.group.tasks.pop(t.host_tid, None)
     t.kernel.signals.forget(t)
@@ -140,6 +142,7 @@ def forget_if_reaped(kernel: Kernel, group: ThreadGroup) -> bool:
 def remove_group(kernel: Kernel, group: ThreadGroup) -> None:
     if not group.dead:
         group_died(kernel, group)
+    group.reaped = True
     kernel.zombies.pop(group.host_pid, None)
     if kernel.groups.get(group.host_pid) is group:
         del kernel.groups[group.host_pid]

@@ -12,12 +12,12 @@ before the Sentry receives it. Such a signal goes out at a ptrace stop, where a 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sentry.kernel.exact import Exact
 from sentry.kernel.parking import unpark
 from sentry.kernel.siginfo import SI_KERNEL, SI_USER, kill_info, plain_info
-from sentry.wait import IN, RESTARTSYS
+from sentry.wait import RESTARTSYS
 
 if TYPE_CHECKING:
     from sentry.kernel.exact import Done
@@ -25,13 +25,18 @@ if TYPE_CHECKING:
     from sentry.kernel.parking import Parked
     from sentry.kernel.task import Task
     from sentry.kernel.thread_group import ThreadGroup
-    from sentry.wait import Pollable
 
 EINTR = 4
 SIGKILL, SIGPIPE, SIGALRM, SIGCHLD, SIGCONT, SIGSTOP = 9, 13, 14, 17, 18, 19
 SA_SIGINFO = 4
 RECHECK_NS = (0, 50_000, 200_000, 1_000_000)  # a CONTINUEd kill lands a little later than its answer
 SCAN_NS = 1_000_000_000
+
+
+class Follower(Protocol):
+    """Who wants to know that a process may have been sent signals; None: any process."""
+
+    def signals_came(self, group: ThreadGroup | None) -> None: ...
 
 
 class Signals:
@@ -42,7 +47,7 @@ class Signals:
         self._rechecks: dict[ThreadGroup, int] = {}
         self._scanning = False
         self.exact = Exact(kernel)
-        self.followers: set[Pollable] = set()  # signalfds, which become ready by what is learnt here
+        self.followers: set[Follower] = set()  # signalfds, which become ready by what is learnt here
 
     # sending -------------------------------------------------------------------------------------
     def send_group(self, group: ThreadGroup, signo: int, info: bytes | None = None, done: Done | None = None) -> bool:
@@ -109,7 +114,7 @@ class Signals:
         """Something may have sent a signal to `group`: look at its parked threads."""
         group.epoch += 1
         for follower in self.followers:
-            follower.queue.notify(IN)
+            follower.signals_came(group)
         for task in tuple(group.tasks.values()):
             if task.parked is not None:
                 self.check(task)
@@ -151,7 +156,7 @@ class Signals:
             if task.parked is not None:
                 self.check(task)
         for follower in self.followers:
-            follower.queue.notify(IN)
+            follower.signals_came(None)
         self._scanning = bool(parked)
         if parked:
             self.kernel.timers.add(self.kernel.now_ns() + SCAN_NS, self._scan)

@@ -66,7 +66,8 @@ class ThreadGroup:
         "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns",
         "epoch", "exiting", "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj",
         "bracket", "personality", "dumpable",
-        "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "__weakref__",
+        "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "reaped",
+        "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -86,6 +87,7 @@ class ThreadGroup:
         self.epoch = 0  # counts events that may have brought a signal
         self.exiting = False
         self.dead = False  # all threads gone (a zombie until the parent waits)
+        self.reaped = False  # its parent has waited for it, as far as was noticed
         self.pidfd = -1
         self.subreaper = False
         self.did_exec = False

@@ -52,8 +52,8 @@ class PidFile(File):
     def reaped(self) -> bool:
         """Its parent has waited for it: nothing is left."""
         group = self.group
-        if not group.dead:
-            return False
+        if not group.dead or group.reaped:
+            return group.reaped
         try:
             os.kill(group.host_pid, 0)
         except ProcessLookupError:

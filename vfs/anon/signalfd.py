@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from sentry.abi.errno import EINVAL, ENFILE, WouldBlock
 from sentry.abi.flags import O_NONBLOCK
@@ -19,6 +20,7 @@ from vfs.core.file import O_RDWR, File, Stat
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
+    from sentry.kernel.thread_group import ThreadGroup
 
 MAX_FILES = 2048  # each is a descriptor of the Sentry's
 INFO_SIZE = 128  # of a struct signalfd_siginfo
@@ -26,15 +28,16 @@ UNBLOCKABLE = 1 << 8 | 1 << 18  # SIGKILL and SIGSTOP, silently left out
 
 
 class SignalFile(File):
-    """`host` is the host's signalfd; `mask` the signals that it takes."""
+    """`host` is the host's signalfd; `mask` the signals that it takes; `pollers` the processes that have asked here."""
 
-    __slots__ = ("_blocking", "host", "kernel", "mask")
+    __slots__ = ("_blocking", "host", "kernel", "mask", "pollers")
     native_read = True
 
     def __init__(self, kernel: Kernel, mask: int, flags: int) -> None:
         super().__init__(O_RDWR | flags & O_NONBLOCK)
         self.kernel = kernel
         self.mask = mask & ~UNBLOCKABLE
+        self.pollers: WeakSet[ThreadGroup] = WeakSet()
         self._blocking = True
         followers = kernel.signals.followers
         self.host = lib.eng_signalfd(-1, self.mask) if len(followers) < MAX_FILES else -1
@@ -61,8 +64,15 @@ class SignalFile(File):
 
     def poll(self) -> int:
         t = self.kernel.current
-        masks = self.kernel.signals.masks(t) if t is not None else None
+        if t is None:
+            return 0
+        self.pollers.add(t.group)
+        masks = self.kernel.signals.masks(t)
         return IN | RDNORM if masks is not None and (masks[0] | masks[1]) & self.mask else 0
+
+    def signals_came(self, group: ThreadGroup | None) -> None:
+        if group is None or group in self.pollers:
+            self.queue.notify(IN | RDNORM)
 
     def stat(self) -> Stat:
         return SHARED.stat()
