@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from runsc_py import json_text
 from runsc_py.errors import Failure, failure_of
 
 from .options import SWITCH, VALUE, Options, one_id, parse
@@ -97,10 +98,8 @@ def finish(launch: Launch, options: Options) -> None:
         points = ("prestart", "createRuntime", "createContainer")
         wanted = [hook for point in points for hook in launch.spec.hooks.get(point, ())]
         if wanted:
-            import json
-
             state = Container(launch.directory, launch.record).state()
-            hooks.run_hooks(wanted, json.dumps({**state, "status": "creating"}).encode())
+            hooks.run_hooks(wanted, json_text.dumps({**state, "status": "creating"}).encode())
         pid_file = options.text("pid-file")
         if pid_file:
             write_pid_file(pid_file, launch.stub_pid)

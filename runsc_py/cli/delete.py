@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from runsc_py import json_text
 from runsc_py.errors import Failure
 from runsc_py.sandbox import process
 from runsc_py.sandbox.container import Container
@@ -70,7 +71,6 @@ def _poststop(container: Container) -> None:
     raw = container.record.get("hooks")
     if not raw:
         return
-    import json
     import sys
 
     from runsc_py.oci import hooks
@@ -79,6 +79,6 @@ def _poststop(container: Container) -> None:
     try:
         wanted = hooks.read_hooks(Reader(raw, "hooks")).get("poststop", [])
         if wanted:
-            hooks.run_hooks(wanted, json.dumps(container.state()).encode())
+            hooks.run_hooks(wanted, json_text.dumps(container.state()).encode())
     except hooks.HookFailed as err:
         sys.stderr.write(f"runsc-py: delete: {err}\n")

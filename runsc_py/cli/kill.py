@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 from runsc_py.errors import Failure
 from runsc_py.sandbox import process
 from runsc_py.sandbox.container import Container
@@ -13,6 +11,7 @@ from .settings import Settings
 
 OPTIONS = {"all": SWITCH, "pid": SWITCH}
 ALIASES = {"a": "all"}
+SIGKILL, SIGTERM = 9, 15
 REALTIME_MIN, REALTIME_MAX = 34, 64  # as glibc counts them
 
 
@@ -20,7 +19,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     options = parse(arguments, OPTIONS, ALIASES, "kill")
     if not 1 <= len(options.rest) <= 2:
         raise Failure("kill", "needs a container id and a signal")
-    signo = signal_number(options.rest[1]) if len(options.rest) == 2 else int(signal.SIGTERM)
+    signo = signal_number(options.rest[1]) if len(options.rest) == 2 else SIGTERM
     kill(Container.open(settings.root, options.rest[0]), signo, options.on("all"))
     return 0
 
@@ -37,6 +36,8 @@ def signal_number(text: str) -> int:
                 return start
             if offset[0] == sign and offset[1:].isdecimal() and int(offset[1:]) <= REALTIME_MAX - REALTIME_MIN:
                 return start + int(sign + offset[1:])
+    import signal
+
     found = signal.Signals.__members__.get(f"SIG{name}")
     if found is None:
         raise Failure("kill", f"unknown signal {text!r}")
@@ -50,10 +51,10 @@ def kill(container: Container, signo: int, everybody: bool) -> None:
     try:
         container.ask({"op": "kill", "signal": signo, "all": everybody}, 2.0)
     except OSError:
-        if signo != signal.SIGKILL:
+        if signo != SIGKILL:
             if not container.is_alive():
                 raise Failure(f"kill {container.directory.id}", "container not running")
             raise Failure(f"kill {container.directory.id}", "the sandbox does not answer", "signal 9 ends it")
         pidfd = process.open_pidfd(*container.sentry)
         if pidfd >= 0:
-            process.send(pidfd, signal.SIGKILL)
+            process.send(pidfd, SIGKILL)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from runsc_py import json_text
 from runsc_py.errors import Failure
 from runsc_py.sandbox.container import Container
 from runsc_py.sandbox.directory import listed
@@ -31,7 +30,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
             continue  # deleted meanwhile
     style = options.text("format", "table")
     if style == "json":
-        print(json.dumps(states))
+        print(json_text.dumps(states))
     elif style == "table":
         rows = [[title for title, _ in COLUMNS], *([str(state.get(key, "")) for _, key in COLUMNS] for state in states)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -72,9 +72,9 @@ def report(settings: Settings, failure: Failure) -> None:
 
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if settings.log_format == "json":
-        import json
+        from runsc_py import json_text
 
-        line = json.dumps({"msg": text, "level": "error", "time": now})
+        line = json_text.dumps({"msg": text, "level": "error", "time": now})
     else:
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
         line = f'time="{now}" level=error msg="{quoted}"'

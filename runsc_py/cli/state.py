@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
+from runsc_py import json_text
 from runsc_py.sandbox.container import Container
 
 from .options import one_id, parse
@@ -12,5 +11,5 @@ from .settings import Settings
 
 def main(settings: Settings, arguments: list[str]) -> int:
     container = Container.open(settings.root, one_id(parse(arguments, {}, {}, "state"), "state"))
-    print(json.dumps(container.state(), indent=2))
+    print(json_text.lines(container.state()))
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
+from runsc_py import json_text
 from runsc_py.errors import Failure
 from runsc_py.sandbox.container import Container
 
@@ -16,7 +16,7 @@ from .settings import Settings
 def main(settings: Settings, arguments: list[str]) -> int:
     container = Container.open(settings.root, one_id(parse(arguments, {}, {}, "wait"), "wait"))
     code = exit_code(wait(container))
-    print(json.dumps({"id": container.directory.id, "exitStatus": code}))
+    print(json_text.dumps({"id": container.directory.id, "exitStatus": code}))
     return 0
 
 

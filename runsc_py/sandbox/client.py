@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+
+from runsc_py import json_text
 
 LIMIT = 1 << 20
 
@@ -18,7 +19,7 @@ def ask(path: str, request: dict[str, object], timeout_s: float | None) -> dict[
     try:
         link.settimeout(timeout_s)
         link.connect(f"/proc/self/fd/{at}/{name}")  # sun_path holds 107 bytes, a state directory's path may be longer
-        link.sendall(json.dumps(request).encode() + b"\n")
+        link.sendall(json_text.dumps(request).encode() + b"\n")
         text = b""
         while not text.endswith(b"\n"):
             piece = link.recv(65536)
@@ -30,5 +31,5 @@ def ask(path: str, request: dict[str, object], timeout_s: float | None) -> dict[
     finally:
         os.close(at)
         link.close()
-    answer = json.loads(text)
+    answer = json_text.loads(text)
     return answer if isinstance(answer, dict) else {}

@@ -10,10 +10,10 @@ The default ROOT never depends on the environment: commands come with differing 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 
+from runsc_py import json_text
 from runsc_py.errors import Failure, failure_of
 
 DEFAULT_ROOT = "/run/runsc-py"
@@ -95,7 +95,7 @@ class Directory:
         """The record; empty if `create` died before it wrote one."""
         try:
             with open(f"{self.path}/state.json", "rb") as file:
-                record = json.loads(file.read(RECORD_LIMIT))
+                record = json_text.loads(file.read(RECORD_LIMIT))
         except FileNotFoundError:
             return {}
         except ValueError:
@@ -105,7 +105,7 @@ class Directory:
     def write(self, record: Record) -> None:
         fresh = f"{self.path}/.state.json"
         with open(fresh, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(json.dumps(record))
+            file.write(json_text.dumps(record))
         os.rename(fresh, f"{self.path}/state.json")
 
     def exit_status(self) -> tuple[int, str] | None:

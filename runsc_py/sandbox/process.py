@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
 DEAD_STATES = b"ZXx"
+SIGKILL = 9
 
 
 def start_time(pid: int) -> int:
@@ -44,6 +44,8 @@ def open_pidfd(pid: int, started: int) -> int:
 
 
 def send(pidfd: int, signo: int) -> None:
+    import signal  # and with it `enum`: most commands send none
+
     try:
         signal.pidfd_send_signal(pidfd, signo)
     except ProcessLookupError:
@@ -59,7 +61,7 @@ def kill_and_wait(processes: list[tuple[int, int]], timeout_s: float) -> bool:
     """SIGKILL to each (pid, start time); True when all have ended."""
     pidfds = [fd for fd in (open_pidfd(pid, started) for pid, started in processes) if fd >= 0]
     for pidfd in pidfds:
-        send(pidfd, signal.SIGKILL)
+        send(pidfd, SIGKILL)
     ended = [has_ended(pidfd, timeout_s) for pidfd in pidfds]
     for pidfd in pidfds:
         os.close(pidfd)
