@@ -1,5 +1,5 @@
-"""What a start may import: container engines run five commands for one container, and the Sentry's imports are half of its
-start. A new name in these lists is a decision, not an accident."""
+"""What a start may import: container engines run five commands for one container, and the Sentry's imports are half of
+its start. A new name in these lists is a decision, not an accident."""
 
 from __future__ import annotations
 
