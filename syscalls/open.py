@@ -33,7 +33,7 @@ from syscalls.registry import syscall
 from vfs.anon.fifo import FifoOpening, FifoState
 from vfs.core import notify
 from vfs.core.anon import is_anon
-from vfs.core.opening import UNNAMED, locate, may_open, open_place, open_unnamed
+from vfs.core.opening import SHOWN, UNNAMED, locate, may_open, open_place, open_unnamed
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -117,7 +117,7 @@ def _open_fifo(t: Task, place: tree.Path, flags: int, cloexec: bool) -> int:
     state = inode.pipe
     if not isinstance(state, FifoState):
         state = inode.pipe = FifoState()
-    opening = state.begin_open(flags & ~(O_CREAT | O_TRUNC | O_CLOEXEC), inode)
+    opening = state.begin_open(flags & SHOWN, inode)
     opening.file.opened = place
     return retry(partial(_fifo_opened, t, opening, cloexec), [(opening, opening.events)])
 

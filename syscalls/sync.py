@@ -27,14 +27,14 @@ def sys_fdatasync(t: Task, file: File) -> int:
     return 0
 
 
-@syscall("sync")
+@syscall("sync", support="partial", note="what is dirty in the host's cache is left to the host")
 def sys_sync(t: Task) -> int:
     for mount in t.kernel.mounts:
         mount.fs.sync()
     return 0
 
 
-@syscall("syncfs", Fd)
+@syscall("syncfs", Fd, support="partial", note="as sync")
 def sys_syncfs(t: Task, file: File) -> int:
     path_of(file).mount.fs.sync()
     return 0

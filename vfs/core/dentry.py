@@ -78,8 +78,11 @@ def prune(count: int) -> int:
     dropped = 0
     for _ in range(min(len(_cached), count * 4)):
         dentry, _ = _cached.popitem(last=False)
+        inode = dentry.inode
         # Two references are left for an idle one: its parent's table and this variable (a third is the argument).
-        if dentry.children or dentry.mounts or getrefcount(dentry) > 3:
+        # A watched file or a bound socket is found by this very inode, which hostfs would not make again.
+        busy = dentry.children or dentry.mounts or inode.watches is not None or inode.bound is not None
+        if busy or getrefcount(dentry) > 3:
             _cached[dentry] = None
             continue
         dentry.drop()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 UNNAMED = O_TMPFILE & ~O_DIRECTORY
 _WANT = (R, W, R | W, R | W)
-_KEPT = ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC)  # F_GETFL shows neither these nor O_NOCTTY, O_CLOEXEC
+SHOWN = ~(O_CREAT | O_EXCL | O_TRUNC | O_NOCTTY | O_CLOEXEC)  # F_GETFL shows neither these nor O_NOCTTY, O_CLOEXEC
 _PATH_KEPT = O_PATH | O_DIRECTORY | O_NOFOLLOW
 
 
@@ -46,7 +46,13 @@ def locate(t: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int
     if flags & O_CREAT and not flags & O_PATH:
         place, name = walk_create(t, dirfd, path, not flags & (O_NOFOLLOW | O_EXCL), resolve)
         if name:
-            return create_file(t, place, name, mode), True
+            try:
+                return create_file(t, place, name, mode), True
+            except EEXIST:
+                if flags & O_EXCL:
+                    raise
+            # Somebody outside was faster: open what is there now.
+            return walk(t, dirfd, path, 0 if flags & O_NOFOLLOW else FOLLOW, resolve), False
         if flags & O_EXCL:
             raise EEXIST
         if place.dentry.inode.mode & S_IFMT == S_IFDIR:
@@ -70,7 +76,7 @@ def open_place(t: Task, place: Path, flags: int, new: bool = False) -> File:
     if flags & O_TRUNC and kind == S_IFREG:
         inode.empty()
     # A terminal wants to see O_NOCTTY and takes it off itself.
-    file = inode.open(place, flags & _KEPT | flags & O_NOCTTY if kind == S_IFCHR else flags & _KEPT, t)
+    file = inode.open(place, flags & SHOWN | flags & O_NOCTTY if kind == S_IFCHR else flags & SHOWN, t)
     if flags & O_TRUNC and kind == S_IFREG and not new:
         if flags & 3:
             file.truncate(0)
@@ -111,7 +117,7 @@ def open_unnamed(t: Task, dirfd: int, path: bytes, flags: int, mode: int) -> Fil
     inode = directory.inode.tmpfile(mode & ~t.fs.umask & 0o7777, t.creds)
     dentry = Dentry(directory, b"#%d" % inode.ino, inode)
     dentry.gone = True
-    return inode.open(Path(place.mount, dentry), flags & _KEPT & ~UNNAMED, t)
+    return inode.open(Path(place.mount, dentry), flags & SHOWN & ~UNNAMED, t)
 
 
 def open_exec(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW) -> tuple[Path, File]:

@@ -13,8 +13,10 @@ from sentry.abi.const.files import AT_FDCWD, O_PATH
 from sentry.abi.errno import EACCES, EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR
 from tests.unit.vfs.fs.vfs_guest import BASE, Guest
 from vfs.core import dentry
+from vfs.core.walk import walk
 from vfs.fs import hostfs
 from vfs.fs.hostfs import HostFs
+from vfs.fs.idmap import IdMap
 
 RW = os.O_RDWR
 
@@ -174,12 +176,16 @@ def test_forgotten_dentries_are_found_again(guest: Guest, monkeypatch: pytest.Mo
     guest.put(b"/keep/f", b"1")
     assert guest.call("chdir", b"/keep") == 0
     held = guest.t.fs.cwd.dentry
+    assert guest.call("mknod", b"/sock", 0o140755, 0) == 0
+    bound = walk(guest.t, AT_FDCWD, b"/sock").dentry.inode
+    bound.bound = guest
     monkeypatch.setattr(dentry, "CACHE_LIMIT", 50)
     monkeypatch.setattr(dentry, "_cached", OrderedDict.fromkeys([held]))
     for n in range(300):
         guest.put(b"/x%d" % n, b"")
         assert guest.call("stat", b"/x%d" % n, BASE) == 0
     assert len(dentry._cached) <= 51
+    assert walk(guest.t, AT_FDCWD, b"/sock").dentry.inode is bound
     assert guest.t.fs.cwd.dentry is held and held.parent.children[b"keep"] is held
     assert guest.get(b"f") == b"1"
 
@@ -269,3 +275,31 @@ def test_holes(guest: Guest) -> None:
     assert guest.pread(fd, 4, 1 << 19) == b"\0\0\0\0"
     assert guest.call("fallocate", fd, 0, 0, 2 << 20) == 0
     assert guest.fstat(fd).size == 2 << 20
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs CAP_CHOWN")
+def test_mapped_ids(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    os.chown(root, 100_000, 100_000)
+    (root / "foreign").write_bytes(b"")
+    ids = IdMap(((0, 100_000, 1000), (1000, 200_000, 10)))
+    fs = HostFs(os.open(root, os.O_PATH), uids=ids, gids=ids)
+    guest = Guest(fs)
+    assert (guest.stat(b"/").uid, guest.stat(b"/").gid) == (0, 0)
+    assert guest.stat(b"/foreign").uid == 65534
+    guest.put(b"/f", b"x")
+    host = (root / "f").stat()
+    assert (host.st_uid, host.st_gid) == (100_000, 100_000)
+    assert guest.call("chown", b"/f", 1005, 5) == 0
+    host = (root / "f").stat()
+    assert (host.st_uid, host.st_gid) == (200_005, 100_005)
+    st = guest.stat(b"/f")
+    assert (st.uid, st.gid) == (1005, 5)
+    fd = guest.open(b"/f")
+    assert guest.fstat(fd).uid == 1005
+    assert guest.call("chown", b"/f", 5000, 5) == -EINVAL.code
+    assert guest.call("mkdir", b"/d", 0o755) == 0
+    assert guest.call("symlink", b"f", b"/l") == 0
+    assert os.lstat(root / "l").st_uid == (root / "d").stat().st_uid == 100_000
+    fs.shutdown()
