@@ -49,6 +49,7 @@ def let_go(t: Task) -> None:
     """Close the descriptors of a task that will make no further call."""
     if not t.dead:
         t.dead = True
+        t.kernel.stops.guest.thread_ended(t)
         t.fds.release()
 
 

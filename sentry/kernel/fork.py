@@ -104,6 +104,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child
     kernel.tasks[host_tid] = child
+    kernel.stops.guest.born(t, child)
     child.traced = True
     child.on_stop = at_stop = at_stop or _child_stopped
     early = kernel.stops.early.pop(host_tid, None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import Errno
 from sentry.engine._engine import ffi, lib
+from sentry.kernel.guest_trace import GuestTrace
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -41,6 +42,7 @@ class Stops:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.guest = GuestTrace(kernel)  # what guests trace among themselves
         self.regs = ffi.new("uint64_t[27]")
         self.early: dict[int, int] = {}  # stops of children whose parent's event is still to come
         self._status = ffi.new("int *")
@@ -55,8 +57,8 @@ class Stops:
         return True
 
     def interrupt(self, t: Task, handler: StopHandler) -> bool:
-        """Bring `t` to a stop and call `handler` there; false when it is gone."""
-        if not self.seize(t) or lib.eng_interrupt(t.host_tid):
+        """Bring `t` to a stop and call `handler` there; false when it is gone, or stands still for a guest's tracer."""
+        if self.guest.holds(t) or not self.seize(t) or lib.eng_interrupt(t.host_tid):
             return False
         t.on_stop = handler
         return True
@@ -70,6 +72,10 @@ class Stops:
         t.on_stop = None
         bracket = t.group.bracket
         if bracket is not None and bracket.take(t, signo):
+            return
+        tracee = self.guest.tracees.get(t.host_tid)
+        if tracee is not None:
+            self.guest.stopped(tracee, tracee.host_status)
             return
         t.traced = False
         lib.eng_detach(t.host_tid, signo)
@@ -94,18 +100,25 @@ class Stops:
 
     def _event(self, tid: int, status: int) -> None:
         t = self.kernel.tasks.get(tid)
+        tracee = self.guest.tracees.get(tid)
         if status & 0xFF != 0x7F:  # exited or killed: a child of ours, or a tracee that died
             if t is not None:
                 t.traced = False
                 t.on_stop = None
+            if tracee is not None:
+                self.guest.died(tracee, status)
             init = self.kernel.init
             if init is not None and tid == init.host_pid:
                 self.kernel.exit_status = status
             return
+        if t is None and tracee is not None:
+            t = tracee.task  # on its way out
         if t is None:
             self.early[tid] = status
             return
         t.traced = True
+        if tracee is not None:
+            self.guest.host_stop(tracee, status)
         handler = t.on_stop
         if handler is not None:
             handler(t, status)
