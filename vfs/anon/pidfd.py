@@ -33,7 +33,7 @@ class PidFile(File):
         self._blocking = True
         if PidFile.count >= MAX_FILES:
             raise ENFILE
-        self.host = lib.eng_pidfd_open(group.host_pid, 0)
+        self.host: int = lib.eng_pidfd_open(group.host_pid, 0)
         if self.host < 0:
             raise ESRCH if self.host == -ESRCH.code else ENFILE
         PidFile.count += 1

@@ -40,7 +40,7 @@ class SignalFile(File):
         self.pollers: WeakSet[ThreadGroup] = WeakSet()
         self._blocking = True
         followers = kernel.signals.followers
-        self.host = lib.eng_signalfd(-1, self.mask) if len(followers) < MAX_FILES else -1
+        self.host: int = lib.eng_signalfd(-1, self.mask) if len(followers) < MAX_FILES else -1
         if self.host < 0:
             raise ENFILE
         followers.add(self)
