@@ -73,16 +73,26 @@ def forget(root: Dentry) -> None:
         dentry.children.clear()
 
 
+def _idle_references() -> int:
+    """What getrefcount tells in `prune` of an object that only its parent's table refers to."""
+    table = {0: object()}
+    queue = OrderedDict.fromkeys(table.values())
+    thing, _ = queue.popitem(last=False)
+    return getrefcount(thing)
+
+
+_IDLE = _idle_references()
+
+
 def prune(count: int) -> int:
     """Drop up to `count` of the oldest dentries that only the cache refers to; returns how many went."""
     dropped = 0
     for _ in range(min(len(_cached), count * 4)):
         dentry, _ = _cached.popitem(last=False)
         inode = dentry.inode
-        # Two references are left for an idle one: its parent's table and this variable (a third is the argument).
         # A watched file or a bound socket is found by this very inode, which hostfs would not make again.
         busy = dentry.children or dentry.mounts or inode.watches is not None or inode.bound is not None
-        if busy or getrefcount(dentry) > 3:
+        if busy or getrefcount(dentry) > _IDLE:
             _cached[dentry] = None
             continue
         dentry.drop()
