@@ -1,12 +1,14 @@
-"""A Debian root file system in a cache outside the tree, made once by debootstrap(8); for jobs, benchmarks and tests.
+"""Debian root file systems in a cache outside the tree, each made once by debootstrap(8); for benchmarks and tests.
 
-It is treated as read-only by those who use it: they put a tmpfs on /tmp. `tools/debian-root` prints its path.
+They are treated as read-only by those who use them, who put a tmpfs on /tmp or an overlay on the whole.
+`tools/debian-root` prints the path of the benchmarks' root, `tools/debian-root jobs` that of the jobs in tests/jobs.
 """
 
 import fcntl
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from .progress import StepFailed, fail, run, say
@@ -15,6 +17,9 @@ from .stamp import digest
 CACHE = Path(os.environ.get("RUNSC_PY_CACHE", "/var/cache/runsc-py"))
 MIRROR = "http://deb.debian.org/debian"
 INCLUDED = ["bash", "ca-certificates", "gcc", "libc6-dev", "git", "make", "procps", "python3", "sqlite3", "xz-utils"]
+# a root of its own: the benchmarks' find job walks /usr, and Go's library would make another job of it
+FOR_JOBS = [*INCLUDED, "golang-go", "patch"]
+PURPOSES = {"bench": INCLUDED, "jobs": FOR_JOBS}
 
 
 def suite() -> str:
@@ -25,13 +30,13 @@ def suite() -> str:
     return "bookworm"
 
 
-def path() -> Path:
-    return CACHE / f"rootfs-{suite()}-{digest([suite(), *INCLUDED])[:8]}"
+def path(packages: Sequence[str] = INCLUDED) -> Path:
+    return CACHE / f"rootfs-{suite()}-{digest([suite(), *packages])[:8]}"
 
 
-def ensure() -> Path:
-    """The root, built if it is not there yet; two callers at once share one build."""
-    target = path()
+def ensure(packages: Sequence[str] = INCLUDED) -> Path:
+    """The root with these packages, built if it is not there yet; two callers at once share one build."""
+    target = path(packages)
     if target.is_dir():
         return target
     if os.geteuid() != 0:
@@ -42,15 +47,15 @@ def ensure() -> Path:
     with open(CACHE / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
-            _build(target)
+            _build(target, packages)
     return target
 
 
-def _build(target: Path) -> None:
+def _build(target: Path, packages: Sequence[str]) -> None:
     fresh = target.with_name(f".{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     say(f"debootstrap of {suite()} into {target} (once, half a minute and more)")
-    run(["debootstrap", "--variant=minbase", f"--include={','.join(INCLUDED)}", suite(), str(fresh), MIRROR],
+    run(["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", suite(), str(fresh), MIRROR],
         show=lambda line: line.startswith(("I: Retrieving Packages", "I: Extracting dpkg", "I: Base system installed",
                                            "I: Installing core", "I: Configuring git.", "I: Configuring gcc.")))
     for spent in (fresh / "var/cache/apt/archives", fresh / "var/lib/apt/lists"):
@@ -61,10 +66,13 @@ def _build(target: Path) -> None:
 
 def main() -> int:
     """Print the path alone on standard output; progress goes to standard error."""
+    purpose = sys.argv[1] if len(sys.argv) > 1 else "bench"
+    if purpose not in PURPOSES:
+        return fail(f"no root is made for {purpose!r}: {', '.join(PURPOSES)}")
     answer = os.dup(1)
     os.dup2(2, 1)
     try:
-        target = ensure()
+        target = ensure(PURPOSES[purpose])
     except StepFailed as error:
         return fail(str(error))
     sys.stdout.flush()
