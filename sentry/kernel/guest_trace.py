@@ -274,6 +274,9 @@ class GuestTrace:
     def report(self, tracee: Tracee, code: int, synthetic: bool = False) -> None:
         tracee.stop, tracee.waited, tracee.synthetic = code, False, synthetic
         task = tracee.task
+        parent = task.group.parent
+        if parent is not None and parent.bracket is not None:  # it does not die of this signal, not yet
+            parent.bracket.child_died(task.group)
         how = CLD_STOPPED if tracee.group_stopped else CLD_TRAPPED
         info = _child_info.pack(SIGCHLD, 0, how, 0, task.tid, task.creds.ruid, code & 0x7F)
         self._tell(tracee.tracer, info.ljust(128, b"\0"))
@@ -331,7 +334,10 @@ class GuestTrace:
         if not tracer.group.sighand.get(SIGCHLD).flags & SA_NOCLDSTOP:
             tracer.due = info
         if not self._out_of_host_waits(tracer):  # parked waits are answered in this turn, the signal goes in the next
-            self.kernel.defer(lambda: self.kernel.defer(lambda: self._signal(tracer)))
+            self.signal_later(tracer)
+
+    def signal_later(self, tracer: Tracer) -> None:
+        self.kernel.defer(lambda: self.kernel.defer(lambda: self._signal(tracer)))
 
     def _signal(self, tracer: Tracer) -> None:
         info, tracer.due = tracer.due, None

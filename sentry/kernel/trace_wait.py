@@ -40,9 +40,12 @@ class Waiting:
         self.answer = answer
 
     def run(self) -> int:
-        tracer = self.t.kernel.stops.guest.tracers.get(self.t.group)
+        guest = self.t.kernel.stops.guest
+        tracer = guest.tracers.get(self.t.group)
         if tracer is None:
             return CONTINUE
+        if tracer.due is not None:
+            guest.signal_later(tracer)
         try:
             return self._look(tracer)
         except WouldBlock:
