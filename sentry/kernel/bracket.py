@@ -24,6 +24,7 @@ PLAIN_STOP = 128 << 16 | 5 << 8 | 0x7F  # a stop by PTRACE_INTERRUPT
 SIGCHLD, SIGKILL, SIGCONT, SIGSTOP = 17, 9, 18, 19
 STOPS = frozenset((SIGSTOP, 20, 21, 22))  # by default: SIGTSTP, SIGTTIN, SIGTTOU too
 IGNORED = frozenset((SIGCHLD, SIGCONT, 23, 28))  # by default: SIGURG, SIGWINCH too
+SA_NOCLDSTOP = 1
 LOOK_NS = 100_000  # how often a child is looked at that is to stop or to go on
 LOOKS = 100
 
@@ -83,14 +84,15 @@ class Bracket:
         if not self.dying:
             self._end()
 
-    def look_at(self, child: ThreadGroup, stopped: bool, left: int) -> None:
-        """A stop or continuation gives no event: look at the child until it is as it will be."""
+    def look_for_signal(self, child: ThreadGroup, left: int) -> None:
+        """A stop or continuation gives no event: look until its SIGCHLD is pending in the parent, which stands still."""
         if self.over or child not in self.dying:
             return
-        if not left or child.dead or (self.kernel.signals.state(child.leader) == b"T") == stopped and left < LOOKS:
+        masks = self.kernel.signals.masks(self.parent.leader)
+        if not left or child.dead or masks is None or (masks[0] | masks[1]) >> (SIGCHLD - 1) & 1:
             self.child_died(child)
             return
-        self.kernel.timers.add(self.kernel.now_ns() + LOOK_NS, lambda: self.look_at(child, stopped, left - 1))
+        self.kernel.timers.add(self.kernel.now_ns() + LOOK_NS, lambda: self.look_for_signal(child, left - 1))
 
     def _stopped(self, t: Task, status: int) -> None:
         if not self.over:
@@ -165,7 +167,7 @@ def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callabl
         bracket = bracket_of(t.kernel, parent)
         bracket.add(group, ready)
         if signo == SIGCONT or signo in STOPS and not group.sighand.get(signo).caught:
-            bracket.look_at(group, signo != SIGCONT, LOOKS)
+            bracket.look_for_signal(group, LOOKS)
     return True
 
 
@@ -173,11 +175,12 @@ def _needs_hold(kernel: Kernel, group: ThreadGroup, signo: int) -> bool:
     parent = group.parent
     if parent is None or parent.dead or parent.exiting or group.exiting or not parent.sighand.interrupts(SIGCHLD):
         return False
-    if signo in (SIGKILL, SIGSTOP):
+    if signo == SIGKILL:
         return True
     state = kernel.signals.state(group.leader)
-    if signo == SIGCONT:
-        return state == b"T"
+    if signo in (SIGCONT, SIGSTOP):  # told to the parent unless it said SA_NOCLDSTOP, and only when it is a change
+        told = not parent.sighand.get(SIGCHLD).flags & SA_NOCLDSTOP
+        return told and (state == b"T") == (signo == SIGCONT)
     if group.sighand.get(signo).handler or signo in IGNORED or state == b"T":
         return False
     masks = kernel.signals.masks(group.leader)

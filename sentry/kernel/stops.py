@@ -22,6 +22,7 @@ O_TRACEFORK, O_TRACEVFORK, O_TRACECLONE = 2, 4, 8
 OPTIONS = O_TRACEFORK | O_TRACEVFORK | O_TRACECLONE
 EVENT_FORK, EVENT_VFORK, EVENT_CLONE, EVENT_STOP = 1, 2, 3, 128
 SIGTRAP = 5
+ORPHAN_NS = 1_000_000_000
 
 # struct user_regs_struct, in words
 R10, R8, RAX, RDX, RSI, RDI, ORIG_RAX, RIP, RSP = 7, 9, 10, 12, 13, 14, 15, 16, 19
@@ -115,6 +116,7 @@ class Stops:
             t = tracee.task  # on its way out
         if t is None:
             self.early[tid] = status
+            self.kernel.timers.add(self.kernel.now_ns() + ORPHAN_NS, lambda: self._orphan(tid))
             return
         t.traced = True
         if tracee is not None:
@@ -124,6 +126,12 @@ class Stops:
             handler(t, status)
         else:
             self._unexpected(t, status)
+
+    def _orphan(self, tid: int) -> None:
+        """A child whose parent was killed before it told of it: nobody knows what it inherited, so it goes too."""
+        if self.early.pop(tid, None) is not None and tid not in self.kernel.tasks:
+            self.kernel.debug(f"child {tid} of a killed parent is ended")
+            lib.eng_kill(tid, 9)
 
     def _unexpected(self, t: Task, status: int) -> None:
         """A trace that outlived its purpose (a clone that failed): pass the signal on and let go."""
