@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <poll.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -248,12 +249,16 @@ static volatile long go_on = 1;
 
 TEST(attach_while_spinning)
 {
+	volatile long *turns = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(turns != MAP_FAILED);
 	pid_t pid = OK(fork());
 	if (pid == 0) {
 		while (go_on)
-			;
+			++*turns;
 		_exit(2);
 	}
+	while (*turns < 1000)
+		sleep_ms(1);
 	for (int i = 0; i < 5; i++) {
 		attach(pid);
 		EQ(regs_of(pid).orig_rax, -1);
