@@ -85,7 +85,7 @@ class Bracket:
             self._end()
 
     def look_for_signal(self, child: ThreadGroup, left: int) -> None:
-        """A stop or continuation gives no event: look until its SIGCHLD is pending in the parent, which stands still."""
+        """A stop or continuation gives no event: look until its SIGCHLD is pending in the parent, who stands still."""
         if self.over or child not in self.dying:
             return
         masks = self.kernel.signals.masks(self.parent.leader)

@@ -143,7 +143,8 @@ class Exact:
             return
         regs = stops.regs
         nr = regs[ORIG_RAX]
-        if regs[RAX] == ERESTARTSYS and nr < 1024 and nr not in self.kernel.native_only and (waits or nr != t.continued_nr):
+        notified = nr < 1024 and nr not in self.kernel.native_only and (waits or nr != t.continued_nr)
+        if regs[RAX] == ERESTARTSYS and notified:
             regs[RIP] = regs[RIP] - 2
             regs[RAX] = nr
             regs[ORIG_RAX] = WORD

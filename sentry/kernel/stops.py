@@ -69,7 +69,7 @@ class Stops:
         return t.traced and not lib.eng_interrupt(t.host_tid)
 
     def release(self, t: Task, signo: int = 0) -> None:
-        """`t` stands in a stop: let it go, with `signo` if it stood before that signal's delivery; a bracket keeps it."""
+        """`t` stands in a stop: let it go, with `signo` if it stood before its delivery; a bracket keeps it."""
         t.on_stop = None
         bracket = t.group.bracket
         if bracket is not None and bracket.take(t, signo):
