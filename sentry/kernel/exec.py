@@ -19,6 +19,7 @@ from sentry.creds import FileCaps
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.arguments import check_arguments
 from sentry.kernel.exe import Program, set_program
+from sentry.kernel.exec_proof import has_happened, mark
 from sentry.kernel.exit import end_vfork, release_task
 from sentry.kernel.stops import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RSP, WORD, RestartNow, delivery_signal
 from sentry.loader.auxv import Ids
@@ -50,7 +51,7 @@ class Exec:
 
     __slots__ = (
         "path", "program", "interp", "held", "interp_held", "prefix", "execfn", "comm", "creds", "secure",
-        "argv_addr", "envp_addr", "stage",
+        "argv_addr", "envp_addr", "stage", "caller", "marked",
     )  # fmt: skip
 
     def __init__(self, held: Program, program: Image) -> None:
@@ -67,6 +68,8 @@ class Exec:
         self.argv_addr = 0
         self.envp_addr = 0
         self.stage = REDIRECTING
+        self.caller: Credentials | None = None  # for whom all this was decided
+        self.marked = False  # exec_proof.py
 
 
 def prepare(t: Task, dirfd: int, path: bytes, flags: int) -> Exec:
@@ -166,6 +169,7 @@ def begin(t: Task, dirfd: int, path: bytes, argv_addr: int, envp_addr: int, flag
     check_arguments(t, argv_addr, envp_addr, exec_.execfn)
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
+    mark(t, exec_)
     if not t.kernel.stops.interrupt(t, _redirect):
         raise EAGAIN
     t.exec_pending = exec_
@@ -220,6 +224,9 @@ def loader_call(t: Task, a: tuple[int, ...]) -> None:
         exec_ = _from_other_thread(t)
         if exec_ is None:
             raise EBADF  # a guest that calls the number itself
+    if exec_.stage == RUNNING and not has_happened(t, exec_):
+        t.exec_pending = None
+        raise EBADF
     if not kernel.released and t.group is kernel.init:
         kernel.pending_release = lambda: _serve(t, a)
         return
@@ -266,6 +273,8 @@ def _from_other_thread(t: Task) -> Exec | None:
     """A thread other than the leader execed: it now has the leader's number (execve(2), "Effect on process
     attributes")."""
     kernel, group = t.kernel, t.group
+    if t.host_tid != group.host_pid:
+        return None  # a sibling of one that execs, not yet ended by the host
     for other in tuple(group.tasks.values()):
         exec_ = other.exec_pending
         if other is not t and exec_ is not None and exec_.stage == RUNNING:
@@ -313,6 +322,7 @@ def _commit(t: Task, exec_: Exec) -> None:
 def start_init(kernel: Kernel, t: Task, exec_: Exec) -> None:
     """pid 1: the launch makes the same call that `_redirect` puts into others."""
     exec_.stage = INJECTED
+    exec_.caller = t.creds
     t.exec_pending = exec_
 
 

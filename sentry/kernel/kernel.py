@@ -59,6 +59,7 @@ class Kernel:
         self.signals = Signals(self)
         self.stops = Stops(self)
         self.temporary_mask = TemporaryMask(self)
+        self.mark_at = -1  # and of exec_proof.py's mark, for a moment
         self.loader_at = -1  # real descriptor number of the loader in every guest
         self.loader_fd = -1  # the Sentry's own descriptor of it
         self.native_only: frozenset[int] = frozenset()  # numbers that never reach the Sentry

@@ -56,6 +56,7 @@ class Prepared:
         size = REAL_NOFILE if hard == resource.RLIM_INFINITY else min(hard, REAL_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (size, hard))
         self.loader_at = LOADER_AT
+        self.mark_at = size - 1
         self.rules = rules(self.loader_at - 1, self.loader_at - 2)
         self.filter = filter_for(self.rules, CACHE)
 
@@ -84,6 +85,7 @@ def launch(
     """Make pid 1 of the container; it is on its way to the loader's first call when this returns."""
     prepared = prepare()
     kernel.loader_at, kernel.loader_fd = prepared.loader_at, loader_fd
+    kernel.mark_at = prepared.mark_at
     kernel.native_only = frozenset(NR[r.name] for r in prepared.rules if not r.tests)
     state = _spawn(prepared, loader_fd, argv, env)
     init_pid, listener_fd = state
