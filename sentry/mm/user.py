@@ -15,6 +15,7 @@ IOV_MAX = 1024
 MAX_RW_COUNT = 0x7FFF_F000
 CHUNK = 1 << 20  # one copy moves at most this much; longer ones are made in steps
 SSIZE_MAX = (1 << 63) - 1
+TASK_SIZE = 0x7FFF_FFFF_F000  # end of the user half
 
 _buffer = ffi.new("unsigned char[]", CHUNK)
 _view = memoryview(ffi.buffer(_buffer))
@@ -137,6 +138,8 @@ class UserMemory:
         for base, length in zip(words[::2], words[1::2], strict=True):
             if length > SSIZE_MAX:
                 raise EINVAL
+            if base + length > TASK_SIZE and length:
+                raise EFAULT
             length = min(length, MAX_RW_COUNT - total)
             total += length
             out.append((base, length))

@@ -243,7 +243,10 @@ class UnixSocket(Socket):
         if inode is not None and inode.bound is self:
             inode.bound = None
         if self.address[2:3] == b"\0":
-            table_of(self.kernel).abstract.pop((self.kind, self.address[2:]), None)
+            names = table_of(self.kernel).abstract
+            key = (self.kind, self.address[2:])
+            if names.get(key) is self:  # an accepted socket has its listener's name, but does not hold it
+                del names[key]
         peer, self.peer = self.peer, None
         self.shut = SHUT_BOTH
         self.state = CLOSED
