@@ -5,101 +5,17 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from itertools import count
-from struct import Struct
 from types import SimpleNamespace
 from typing import Any
 
-from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, Errno
+from sentry.abi.errno import Errno
 from sentry.creds import Credentials
 from sentry.wait import Entry, Park, Pollable
 from syscalls.registry import ENTRIES, _caller
+from tests.unit.guest_memory import GuestMemory
 from vfs.core.fd_table import FdTable
 
 BASE, SIZE = 0x10000, 0x40000
-
-
-class FakeMemory:
-    """One mapping at BASE; everything else faults."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray(SIZE)
-
-    def read(self, addr: int, size: int) -> bytes:
-        if size and not BASE <= addr <= addr + size <= BASE + SIZE:
-            raise EFAULT
-        return bytes(self.bytes[addr - BASE : addr - BASE + size])
-
-    def read_some(self, addr: int, size: int) -> bytes:
-        return self.read(addr, max(0, min(size, BASE + SIZE - addr))) if addr < BASE + SIZE else self.read(addr, size)
-
-    def write(self, addr: int, data: bytes) -> None:
-        if data and not BASE <= addr <= addr + len(data) <= BASE + SIZE:
-            raise EFAULT
-        self.bytes[addr - BASE : addr - BASE + len(data)] = data
-
-    def write_some(self, addr: int, data: bytes) -> int:
-        room = max(0, min(len(data), BASE + SIZE - addr))
-        if data and not room:
-            raise EFAULT
-        self.write(addr, data[:room])
-        return room
-
-    def cstring(self, addr: int, limit: int) -> bytes:
-        data = self.read_some(addr, limit)
-        end = data.find(b"\0")
-        if end < 0:
-            raise ENAMETOOLONG if len(data) == limit else EFAULT
-        return data[:end]
-
-    def path(self, addr: int) -> bytes:
-        return self.cstring(addr, 4096)
-
-    def unpack(self, layout: Struct, addr: int) -> tuple[Any, ...]:
-        return layout.unpack(self.read(addr, layout.size))
-
-    def pack(self, layout: Struct, addr: int, *values: Any) -> None:
-        self.write(addr, layout.pack(*values))
-
-    def u32(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 4), "little")
-
-    def i32(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 4), "little", signed=True)
-
-    def u64(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 8), "little")
-
-    def i64(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 8), "little", signed=True)
-
-    def put_u32(self, addr: int, value: int) -> None:
-        self.write(addr, value.to_bytes(4, "little"))
-
-    def put_i32(self, addr: int, value: int) -> None:
-        self.write(addr, value.to_bytes(4, "little", signed=True))
-
-    def put_u64(self, addr: int, value: int) -> None:
-        self.write(addr, value.to_bytes(8, "little"))
-
-    def iovec(self, addr: int, number: int) -> list[tuple[int, int]]:
-        if not 0 <= number <= 1024:
-            raise EINVAL
-        pairs = [(self.u64(addr + 16 * i), self.u64(addr + 16 * i + 8)) for i in range(number)]
-        if sum(size for _, size in pairs) >= 1 << 63:
-            raise EINVAL
-        return pairs
-
-    def gather(self, iov: list[tuple[int, int]], limit: int) -> bytes:
-        return b"".join(self.read(addr, size) for addr, size in iov)[:limit]
-
-    def scatter(self, iov: list[tuple[int, int]], data: bytes) -> int:
-        done = 0
-        for addr, size in iov:
-            part = data[done : done + size]
-            if not part:
-                break
-            done += self.write_some(addr, part)
-        return done
 
 
 class FakeTimer:
@@ -199,7 +115,7 @@ def make_task(kernel: FakeKernel | None = None, pid: int = 100, uid: int = 1000,
     creds = Credentials(uid, uid, uid, uid, uid, uid, uid, uid, permitted=effective, effective=effective)
     group = SimpleNamespace(pid=pid, host_pid=pid, tasks={})
     t = SimpleNamespace(
-        kernel=kernel, mem=FakeMemory(), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
+        kernel=kernel, mem=GuestMemory(BASE, SIZE), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
         saved_deadline=None,
     )  # fmt: skip
     group.leader = t

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from sentry.abi.const.files import AT_FDCWD
-from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, Errno
+from sentry.abi.errno import Errno
 from sentry.abi.structs import STAT
 from sentry.creds import ROOT, Credentials
 from sentry.kernel.fs_context import FsContext
 from sentry.wait import Park
 from syscalls import registry, table
+from tests.unit.guest_memory import GuestMemory
 from vfs.core.fd_table import FdTable
 from vfs.core.mount import Mount, MountNamespace
 from vfs.core.node import FileSystem
@@ -22,68 +22,6 @@ from vfs.core.node import FileSystem
 BASE, SIZE = 0x10000, 8 << 20
 SCRATCH = BASE + (4 << 20)
 MASK = (1 << 64) - 1
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.bytes = bytearray(SIZE)
-
-    def read(self, addr: int, size: int) -> bytes:
-        if size and not BASE <= addr <= addr + size <= BASE + SIZE:
-            raise EFAULT
-        return bytes(self.bytes[addr - BASE : addr - BASE + size])
-
-    def read_some(self, addr: int, size: int) -> bytes:
-        if size and not BASE <= addr < BASE + SIZE:
-            raise EFAULT
-        return self.read(addr, min(size, BASE + SIZE - addr))
-
-    def write(self, addr: int, data: bytes) -> None:
-        self.read(addr, len(data))
-        self.bytes[addr - BASE : addr - BASE + len(data)] = data
-
-    def write_some(self, addr: int, data: bytes) -> int:
-        part = data[: len(self.read_some(addr, len(data)))]
-        self.write(addr, part)
-        return len(part)
-
-    def cstring(self, addr: int, limit: int) -> bytes:
-        data, end, _ = self.read_some(addr, limit).partition(b"\0")
-        if not end:
-            raise ENAMETOOLONG
-        return data
-
-    def path(self, addr: int) -> bytes:
-        return self.cstring(addr, 4096)
-
-    def unpack(self, layout: struct.Struct, addr: int) -> tuple[Any, ...]:
-        return layout.unpack(self.read(addr, layout.size))
-
-    def pack(self, layout: struct.Struct, addr: int, *values: Any) -> None:
-        self.write(addr, layout.pack(*values))
-
-    def u64(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 8), "little")
-
-    def i64(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 8), "little", signed=True)
-
-    def put_u64(self, addr: int, value: int) -> None:
-        self.write(addr, (value & MASK).to_bytes(8, "little"))
-
-    def iovec(self, addr: int, count: int) -> list[tuple[int, int]]:
-        if not 0 <= count <= 1024:
-            raise EINVAL
-        return [struct.unpack("<QQ", self.read(addr + 16 * i, 16)) for i in range(count)]
-
-    def gather(self, iov: list[tuple[int, int]], limit: int) -> bytes:
-        return b"".join(self.read(addr, size) for addr, size in iov)[:limit]
-
-    def scatter(self, iov: list[tuple[int, int]], data: bytes) -> int:
-        done = 0
-        for addr, size in iov:
-            done += self.write_some(addr, data[done : done + size])
-        return done
 
 
 class Signals:
@@ -112,7 +50,7 @@ class Guest:
         top = mount.top()
         limits = SimpleNamespace(fsize=MASK, nofile=1024)
         group = SimpleNamespace(pid=7, host_pid=7, limits=limits, tasks={})
-        self.mem = Memory()
+        self.mem = GuestMemory(BASE, SIZE)
         self.t: Any = SimpleNamespace(
             kernel=kernel, group=group, tid=7, host_tid=7, creds=creds, mem=self.mem, fds=FdTable(1024),
             fs=FsContext(top, top, 0o022),

@@ -8,39 +8,13 @@ from typing import Any
 
 import pytest
 
-from sentry.abi.errno import EFAULT
 from sentry.creds import ROOT, Credentials
 from sentry.wait import Entry
+from tests.unit.guest_memory import GuestMemory
 from vfs.core.fd_table import FdTable
 from vfs.tty import session
 
 BASE, SIZE = 0x1000, 0x1000
-
-
-class Memory:
-    """Guest memory at BASE."""
-
-    def __init__(self) -> None:
-        self.data = bytearray(SIZE)
-
-    def read(self, addr: int, size: int) -> bytes:
-        if not BASE <= addr <= addr + size <= BASE + SIZE:
-            raise EFAULT
-        return bytes(self.data[addr - BASE : addr - BASE + size])
-
-    def write(self, addr: int, data: bytes) -> int:
-        self.read(addr, len(data))
-        self.data[addr - BASE : addr - BASE + len(data)] = data
-        return len(data)
-
-    def i32(self, addr: int) -> int:
-        return int.from_bytes(self.read(addr, 4), "little", signed=True)
-
-    def put_i32(self, addr: int, value: int) -> None:
-        self.write(addr, value.to_bytes(4, "little", signed=True))
-
-    def put_u32(self, addr: int, value: int) -> None:
-        self.write(addr, value.to_bytes(4, "little"))
 
 
 class Signals:
@@ -112,7 +86,7 @@ class Task:
         self.group = group
         self.host_tid = group.host_pid
         self.request_id = 1
-        self.mem = Memory()
+        self.mem = GuestMemory(BASE, SIZE)
         self.creds: Credentials = ROOT
         self.fds = FdTable()
         group.leader = self
