@@ -112,6 +112,8 @@ def sys_umount2(t: Task, target: bytes, flags: int) -> int:
     if flags & MNT_EXPIRE:
         raise EINVAL if flags & (MNT_FORCE | MNT_DETACH) else EAGAIN
     place = walk(t, AT_FDCWD, target, 0 if flags & UMOUNT_NOFOLLOW else FOLLOW)
+    while place.dentry in place.mount.children:  # "." and "/" may lie below others, and the uppermost is meant
+        place = place.mount.children[place.dentry].top()
     mount = _top(place)
     if not flags & MNT_DETACH and _in_use(t, mount):
         raise EBUSY
@@ -141,10 +143,10 @@ def sys_pivot_root(t: Task, new_root: bytes, put_old: bytes) -> int:
     if not new.dentry.inode.is_dir or not old.dentry.inode.is_dir:
         raise ENOTDIR
     mounts = t.kernel.mounts
-    top = _top(new)
     root = t.fs.root
-    if top is root.mount or old.mount is root.mount:
+    if new.mount is root.mount or old.mount is root.mount:
         raise EBUSY
+    top = _top(new)
     if root.dentry is not root.mount.root or root.mount is not mounts.root or not _below(old, new):
         raise EINVAL
     mounts.pivot(top, old)

@@ -100,7 +100,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
     child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
     child.personality = t.personality
     child.affinity = t.affinity
-    child.policy = 0 if t.policy & SCHED_RESET_ON_FORK else t.policy
+    child.policy = t.policy & ~SCHED_RESET_ON_FORK  # a fair one stays: sched(7)
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child
     kernel.tasks[host_tid] = child
