@@ -19,11 +19,12 @@ from sentry.abi.const.files import (
     S_IFREG,
 )
 from sentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, WouldBlock
+from sentry.mm.user import Iovec
 from sentry.wait import IN, retry
 from syscalls.args import Addr, Buffer, Fd, FdNum, Int, Off, OutBuffer, Size, UInt, ULong, Whence
 from syscalls.registry import syscall
 from syscalls.signalfd import read_by_host
-from syscalls.transfer import CHUNK, Iovec, Reading, Writing
+from syscalls.transfer import CHUNK, Reading, Writing
 from vfs.core import notify
 from vfs.core.file import O_NONBLOCK
 from vfs.core.write import before_write

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.const.events import IN_ACCESS, IN_MODIFY
 from sentry.abi.errno import EAGAIN, EPIPE, Errno, WouldBlock
+from sentry.mm.user import Iovec, behind
 from sentry.wait import IN, OUT, retry
 from vfs.core import notify
 from vfs.core.file import O_NONBLOCK
@@ -21,21 +22,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 20  # bytes of one step
 TURN = 8 << 20  # bytes of one stretch
-Iovec = list[tuple[int, int]]
-
-
-def behind(iov: Iovec, done: int) -> Iovec:
-    """The rest of `iov` after its first `done` bytes."""
-    if not done:
-        return iov
-    rest = []
-    for base, length in iov:
-        if done >= length:
-            done -= length
-            continue
-        rest.append((base + done, length - done))
-        done = 0
-    return rest
 
 
 class Transfer:

@@ -185,3 +185,17 @@ class UserMemory:
             if n < len(part):
                 break
         return done
+
+
+def behind(iov: Iovec, done: int) -> Iovec:
+    """The rest of `iov` after its first `done` bytes."""
+    if not done:
+        return iov
+    rest = []
+    for base, length in iov:
+        if done >= length:
+            done -= length
+            continue
+        rest.append((base + done, length - done))
+        done = 0
+    return rest

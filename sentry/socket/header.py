@@ -10,22 +10,10 @@ from sentry.abi.structs import MSGHDR
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from sentry.mm.user import Iovec
 
-Iovec = list[tuple[int, int]]
 ADDRESS_MAX = 128  # struct sockaddr_storage
 LENGTH_AT = MSGHDR.size  # msg_len in struct mmsghdr
-
-
-def behind(iov: Iovec, done: int) -> Iovec:
-    """The rest of `iov` after its first `done` bytes."""
-    rest = []
-    for base, length in iov:
-        if done >= length:
-            done -= length
-            continue
-        rest.append((base + done, length - done))
-        done = 0
-    return rest
 
 
 class Header:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.abi import flags as abi
-from sentry.abi.errno import EAGAIN, Errno, WouldBlock
-from sentry.abi.structs import MMSGHDR
+from sentry.abi.errno import Errno, WouldBlock
+from sentry.mm.user import Iovec, behind
 from sentry.socket import rights
 from sentry.socket.base import Incoming, Socket
 from sentry.socket.control import ControlBuffer
-from sentry.socket.header import LENGTH_AT, Header, Iovec, behind, write_address
+from sentry.socket.header import Header, write_address
+from sentry.socket.steps import Messages, Step
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.file import File
 
 
-class Receiving:
+class Receiving(Step):
     """A receive in steps; with MSG_WAITALL a stream goes on until the buffer is full. `finish` reports what came
     beside the data."""
 
-    __slots__ = ("control", "done", "files", "flags", "header", "incoming", "iov", "name", "sock", "t", "total")
+    __slots__ = ("control", "files", "flags", "header", "incoming", "iov", "name", "sock", "t", "total")
 
     def __init__(self, t: Task, sock: Socket, iov: Iovec, flags: int, header: Header | None = None) -> None:
+        super().__init__()
         self.t = t
         self.sock = sock
         self.iov = iov
@@ -31,7 +33,6 @@ class Receiving:
         self.header = header
         self.name = (0, 0)  # recvfrom: the address buffer and the address of its size
         self.total = sum(size for _, size in iov)
-        self.done = 0
         self.incoming: Incoming | None = None
         self.files: list[File] = []
 
@@ -104,63 +105,15 @@ class Receiving:
         mem.put_u64(header.addr + 40, control.used)
         mem.put_u32(header.addr + 48, flags)
 
-    def progress(self) -> int | None:
-        return self.finish() if self.done else None
 
-    def expired(self) -> int:
-        if not self.done:
-            raise EAGAIN
-        return self.finish()
+class ReceivingMany(Messages):
+    """recvmmsg; with MSG_WAITFORONE the first message ends the wait."""
 
+    __slots__ = ()
 
-class ReceivingMany:
-    """recvmmsg: `done` messages have come; with MSG_WAITFORONE the first ends the wait."""
+    def begin(self, msg_addr: int) -> Receiving:
+        header = Header(self.t, msg_addr)
+        return Receiving(self.t, self.sock, header.iov, self.flags & ~abi.MSG_WAITFORONE, header)
 
-    __slots__ = ("count", "done", "flags", "sock", "step", "t", "vector_addr")
-
-    def __init__(self, t: Task, sock: Socket, vector_addr: int, count: int, flags: int) -> None:
-        self.t = t
-        self.sock = sock
-        self.vector_addr = vector_addr
-        self.count = count
-        self.flags = flags
-        self.done = 0
-        self.step: Receiving | None = None
-
-    def __call__(self) -> int:
-        t, sock, flags = self.t, self.sock, self.flags
-        nonblock = sock.nonblock or flags & abi.MSG_DONTWAIT
-        while self.done < self.count:
-            try:
-                if self.step is None:
-                    header = Header(t, self.vector_addr + self.done * MMSGHDR.size)
-                    self.step = Receiving(t, sock, header.iov, flags & ~abi.MSG_WAITFORONE, header)
-                self._came(self.step())
-            except WouldBlock:
-                if self.done and (nonblock or flags & abi.MSG_WAITFORONE):
-                    break
-                raise
-            except Errno:
-                if self.done:
-                    break
-                raise
-        return self.done
-
-    def _came(self, size: int) -> None:
-        self.t.mem.put_u32(self.vector_addr + self.done * MMSGHDR.size + LENGTH_AT, size)
-        self.done += 1
-        self.step = None
-
-    def progress(self) -> int | None:
-        if self.step is not None and self.step.done:
-            try:
-                self._came(self.step.finish())
-            except Errno:
-                pass
-        return self.done or None
-
-    def expired(self) -> int:
-        done = self.progress()
-        if done is None:
-            raise EAGAIN
-        return done
+    def first_is_enough(self) -> bool:
+        return super().first_is_enough() or bool(self.flags & abi.MSG_WAITFORONE)

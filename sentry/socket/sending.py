@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.abi import flags as abi
-from sentry.abi.errno import EAGAIN, EFAULT, EMSGSIZE, ENOBUFS, EPIPE, Errno, WouldBlock
-from sentry.abi.structs import MMSGHDR
+from sentry.abi.errno import EFAULT, EMSGSIZE, ENOBUFS, EPIPE, Errno, WouldBlock
+from sentry.mm.user import Iovec, behind
 from sentry.socket import rights
 from sentry.socket.base import Outgoing, Socket
 from sentry.socket.control import MAX_CONTROL, parse
-from sentry.socket.header import LENGTH_AT, Header, Iovec, behind
+from sentry.socket.header import Header
+from sentry.socket.steps import Messages, Step
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -22,19 +23,19 @@ class WaitsMore(WouldBlock):
     """WouldBlock of a stream that has taken a part and whose sender goes on waiting."""
 
 
-class Sending:
+class Sending(Step):
     """A send in steps: a stream takes as much as it has room for, `done` bytes so far. The files of a message that is
     not taken are let go with this object, also when the sender dies in its wait."""
 
-    __slots__ = ("done", "iov", "message", "sock", "t", "total")
+    __slots__ = ("iov", "message", "sock", "t", "total")
 
     def __init__(self, t: Task, sock: Socket, iov: Iovec, message: Outgoing) -> None:
+        super().__init__()
         self.t = t
         self.sock = sock
         self.iov = iov
         self.message = message
         self.total = sum(size for _, size in iov)
-        self.done = 0
 
     def __del__(self) -> None:
         files, self.message.files = self.message.files, []
@@ -44,14 +45,6 @@ class Sending:
     @property
     def nonblock(self) -> bool:
         return self.sock.nonblock or bool(self.message.flags & abi.MSG_DONTWAIT)
-
-    def progress(self) -> int | None:
-        return self.done or None
-
-    def expired(self) -> int:
-        if not self.done:
-            raise EAGAIN
-        return self.done
 
     def __call__(self) -> int:
         try:
@@ -105,53 +98,10 @@ def prepare(t: Task, sock: Socket, msg_addr: int, flags: int) -> Sending:
     return step
 
 
-class SendingMany:
-    """sendmmsg: `done` messages are sent, which counts whatever then happens; `step` is the one under way."""
+class SendingMany(Messages):
+    """sendmmsg."""
 
-    __slots__ = ("count", "done", "flags", "sock", "step", "t", "vector_addr")
+    __slots__ = ()
 
-    def __init__(self, t: Task, sock: Socket, vector_addr: int, count: int, flags: int) -> None:
-        self.t = t
-        self.sock = sock
-        self.vector_addr = vector_addr
-        self.count = count
-        self.flags = flags
-        self.done = 0
-        self.step: Sending | None = None
-
-    def __call__(self) -> int:
-        nonblock = self.sock.nonblock or self.flags & abi.MSG_DONTWAIT
-        while self.done < self.count:
-            at = self.vector_addr + self.done * MMSGHDR.size
-            try:
-                if self.step is None:
-                    self.step = prepare(self.t, self.sock, at, self.flags)
-                self._sent(self.step())
-            except WouldBlock:
-                if self.done and nonblock:
-                    break
-                raise
-            except Errno:
-                if self.done:
-                    break
-                raise
-        return self.done
-
-    def _sent(self, size: int) -> None:
-        self.t.mem.put_u32(self.vector_addr + self.done * MMSGHDR.size + LENGTH_AT, size)
-        self.done += 1
-        self.step = None
-
-    def progress(self) -> int | None:
-        if self.step is not None and self.step.done:
-            try:
-                self._sent(self.step.done)
-            except Errno:
-                pass
-        return self.done or None
-
-    def expired(self) -> int:
-        done = self.progress()
-        if done is None:
-            raise EAGAIN
-        return done
+    def begin(self, msg_addr: int) -> Sending:
+        return prepare(self.t, self.sock, msg_addr, self.flags)
