@@ -17,6 +17,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 TESTS = PROJECT / "tests"
 REPORT = PROJECT / ".build" / "test-report.xml"
 DEADLINE_S = 25 * 60
+FULL_DEADLINE_S = 90 * 60       # with --full, acceptance sizes
 GRACE_S = 15
 
 # quick ones first, so that a plain mistake shows at once; a directory that is not named here runs at the end
@@ -50,11 +51,12 @@ def run(paths: list[str], options: list[str], env: dict[str, str], report: Path)
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-v", f"--junit-xml={report}", *paths, *options]
     print(f"== pytest {' '.join(os.path.relpath(p, PROJECT) for p in paths)} {' '.join(options)}", flush=True)
+    deadline_s = FULL_DEADLINE_S if "--full" in options else DEADLINE_S
     process = subprocess.Popen(command, cwd=PROJECT, env=env, start_new_session=True)
     try:
-        return process.wait(DEADLINE_S)
+        return process.wait(deadline_s)
     except subprocess.TimeoutExpired:
-        print(f"== the tests did not end within {DEADLINE_S // 60} minutes: stopping them", file=sys.stderr, flush=True)
+        print(f"== the tests did not end within {deadline_s // 60} minutes: stopping them", file=sys.stderr, flush=True)
         return 1
     finally:
         _end(process)
