@@ -1,7 +1,7 @@
 """ptrace(2): one guest looks into another and steers it (sentry/kernel/guest_trace.py).
 
 Left out, because the Sentry's own filter (sentry/platform/host_allowlist.py) does not let it ask the host for them:
-floating-point registers, who sent a signal, single steps, PTRACE_LISTEN, writes to memory that the tracee itself may
+floating-point registers, who sent a signal, single steps, writes to memory that the tracee itself may
 not write.
 """
 
@@ -45,9 +45,9 @@ class PtraceRequest(Named):
 
 @syscall(
     "ptrace", PtraceRequest, Pid, Addr, ULong, support="partial",
-    note="TRACEME ATTACH SEIZE INTERRUPT DETACH CONT SYSCALL KILL, general registers, memory as far as the tracee may "
-    "write it, SETOPTIONS, GETEVENTMSG, GETSIGMASK, SETSIGINFO; GETSIGINFO knows the signal but not its sender; EIO "
-    "for SINGLESTEP, LISTEN, PEEKSIGINFO and floating-point registers; a rewritten clone (clone3) loses "
+    note="TRACEME ATTACH SEIZE INTERRUPT LISTEN DETACH CONT SYSCALL KILL, general registers, memory as far as the "
+    "tracee may write it, SETOPTIONS, GETEVENTMSG, GETSIGMASK, SETSIGINFO; GETSIGINFO knows the signal but not its "
+    "sender; EIO for SINGLESTEP, PEEKSIGINFO and floating-point registers; a rewritten clone (clone3) loses "
     "CLONE_UNTRACED and CLONE_PTRACE",
 )  # fmt: skip
 def sys_ptrace(t: Task, request: int, pid: int, addr: int, data: int) -> int:
@@ -161,6 +161,13 @@ def _cont_syscall(t: Task, tracee: Tracee, addr: int, data: int) -> int:
 
 def _detach(t: Task, tracee: Tracee, addr: int, data: int) -> int:
     t.kernel.stops.guest.detach(tracee, _signal(data))
+    return 0
+
+
+def _listen(t: Task, tracee: Tracee, addr: int, data: int) -> int:
+    if not tracee.seized or not tracee.group_stopped:
+        raise EIO
+    t.kernel.stops.guest.listen(tracee)
     return 0
 
 
@@ -301,6 +308,7 @@ def _get_sigmask(t: Task, tracee: Tracee, size: int, data: int) -> int:
 REQUESTS: dict[int, Request] = {
     k.PTRACE_CONT: _cont,
     k.PTRACE_SYSCALL: _cont_syscall,
+    k.PTRACE_LISTEN: _listen,
     k.PTRACE_DETACH: _detach,
     k.PTRACE_SETOPTIONS: _set_options,
     k.PTRACE_OLDSETOPTIONS: _set_options,

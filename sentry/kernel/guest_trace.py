@@ -22,6 +22,7 @@ from sentry.abi.const.tasks import (
     PTRACE_EVENT_FORK,
     PTRACE_EVENT_STOP,
     PTRACE_EVENT_VFORK,
+    PTRACE_EVENTMSG_SYSCALL_ENTRY,
     PTRACE_O_EXITKILL,
     PTRACE_O_TRACECLONE,
     PTRACE_O_TRACEEXEC,
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from sentry.kernel.thread_group import ThreadGroup
 
-SIGTRAP, SIGKILL, SIGCHLD, SIGSTOP = 5, 9, 17, 19
+SIGTRAP, SIGKILL, SIGCHLD, SIGCONT, SIGSTOP = 5, 9, 17, 18, 19
 FORK_EVENTS = (PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_CLONE)
 SA_NOCLDSTOP = 1
 NR_WAIT4, NR_WAITID = 61, 247
 WAITS = (NR_WAIT4, NR_WAITID)
+EXECS = (59, 322, (1 << 64) - 1)  # execve, execveat, a call to be made again
+ORIG_RAX = 15  # in words of struct user_regs_struct
 SYSCALL_STOP = SIGTRAP | 0x80
 ALWAYS = (  # what the Sentry itself wants to see of a tracee
     PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD
@@ -58,7 +61,8 @@ class Tracee:
     """A task with a guest tracer. `stop` is how it stands still, as in wait status >> 8; None while it runs."""
 
     __slots__ = ("task", "tracer", "by", "seized", "options", "host_status", "stop", "waited", "event", "message",
-                 "birth", "interrupting", "by_call", "synthetic")  # fmt: skip
+                 "birth", "interrupting", "by_call", "synthetic", "listening",
+                 "starting", "exit_due")  # fmt: skip
 
     def __init__(self, task: Task, tracer: Tracer, by: Task | None, seized: bool, options: int) -> None:
         self.task = task
@@ -74,6 +78,9 @@ class Tracee:
         self.birth = False  # its first stop is still to come (PTRACE_O_TRACEFORK and the like)
         self.interrupting = False
         self.by_call = False  # resumed by PTRACE_SYSCALL
+        self.starting = False  # a new program is on its way to its first instruction (trace_exec.py)
+        self.exit_due = False  # the end of the call under way is still to be reported (PTRACE_SYSCALL)
+        self.listening = False  # PTRACE_LISTEN: it stays in its group stop until SIGCONT
         self.synthetic = False  # the signal of this stop is not what the host stopped it for (exec)
 
     @property
@@ -159,7 +166,7 @@ class GuestTrace:
             del self.tracees[tid]
         if tracer.tracees.get(tid) is tracee:
             del tracer.tracees[tid]
-        tracee.stop = None
+        tracee.stop, tracee.listening = None, False
         tracer.queue.notify(IN)
         self._drop_idle(tracer)
 
@@ -176,7 +183,7 @@ class GuestTrace:
         for tracee in tuple(tracer.tracees.values()):
             if tracee.by is not t and not last:
                 continue
-            stood, signo = tracee.stop is not None, delivery_signal(tracee.host_status)
+            stood, signo = self.holds(tracee.task), delivery_signal(tracee.host_status)
             signo = signo if tracee.deliverable and not tracee.synthetic else 0
             self._forget(tracee)
             if tracee.options & PTRACE_O_EXITKILL:
@@ -224,14 +231,22 @@ class GuestTrace:
     def holds(self, t: Task) -> bool:
         """Does `t` stand still for a guest?"""
         tracee = self.tracees.get(t.host_tid)
-        return tracee is not None and tracee.stop is not None
+        return tracee is not None and (tracee.stop is not None or tracee.listening)
 
-    def host_stop(self, tracee: Tracee, status: int) -> None:
-        """Before anybody else sees the stop."""
+    def host_stop(self, tracee: Tracee, status: int) -> int:
+        """Before anybody else sees the stop: the status that the Sentry's own purpose is to see, 0 if none is."""
         tracee.host_status = status
         t = tracee.task
         if status >> 16 == PTRACE_EVENT_EXEC:
             no_privileges(tracee)
+        if status >> 8 == SYSCALL_STOP and t.on_stop is not None and not tracee.starting:
+            if t.clone_request is not None and t.clone_request.saved:
+                return status  # it goes from one such stop to the next
+            if lib.eng_event_message(t.host_tid) == PTRACE_EVENTMSG_SYSCALL_ENTRY:
+                lib.eng_interrupt(t.host_tid)  # every stop uses up the trap that was asked for
+                self.stopped(tracee, status)
+                return 0
+            status = AT_EVENT_STOP  # as good as the trap, which comes no more
         # A signal that is to be queued at a stop goes out plainly unless the stop is a mere trap: each other kind is
         # the guest tracer's to see, and a tracee's signals come at stops in any case.
         if status != AT_EVENT_STOP and t.queued_exact:
@@ -239,17 +254,27 @@ class GuestTrace:
             if t.on_stop == exact.at_stop:
                 t.on_stop = None
             exact.give_up(t)
+        return status
+
+    def _injected_exec(self, t: Task) -> bool:
+        """Is the call at which `t` stops the exec that the Sentry has put in place of the guest's?"""
+        stops = self.kernel.stops
+        return t.exec_pending is not None and stops.get_regs(t) and stops.regs[ORIG_RAX] in EXECS
+
+    def _call_code(self, tracee: Tracee) -> int:
+        return SYSCALL_STOP if tracee.options & PTRACE_O_TRACESYSGOOD else SIGTRAP
 
     def stopped(self, tracee: Tracee, status: int) -> None:
         """A stop that is no purpose of the Sentry's, or not any more: report it, or go on."""
         event, signo = status >> 16, status >> 8 & 0xFF
         if tracee.event:
+            tracee.exit_due = tracee.by_call and status >> 8 == SYSCALL_STOP
             event, tracee.event = tracee.event, 0
             self.report(tracee, event << 8 | SIGTRAP)
         elif event == PTRACE_EVENT_STOP and signo == SIGTRAP:
             if tracee.birth or tracee.interrupting:
                 as_event = tracee.seized or not tracee.birth
-                tracee.birth = tracee.interrupting = False
+                tracee.birth = False
                 self.report(tracee, PTRACE_EVENT_STOP << 8 | SIGTRAP if as_event else SIGSTOP)
             else:
                 self.go_on(tracee)
@@ -264,8 +289,8 @@ class GuestTrace:
             tracee.message = message if event == PTRACE_EVENT_EXIT else 0
             self.report(tracee, event << 8 | SIGTRAP)
         elif signo == SYSCALL_STOP:
-            if tracee.by_call:
-                self.report(tracee, signo if tracee.options & PTRACE_O_TRACESYSGOOD else SIGTRAP)
+            if tracee.by_call and not self._injected_exec(tracee.task):
+                self.report(tracee, self._call_code(tracee))
             else:
                 self.go_on(tracee)
         else:
@@ -273,6 +298,7 @@ class GuestTrace:
 
     def report(self, tracee: Tracee, code: int, synthetic: bool = False) -> None:
         tracee.stop, tracee.waited, tracee.synthetic = code, False, synthetic
+        tracee.interrupting = False  # every stop serves an interrupt
         task = tracee.task
         parent = task.group.parent
         if parent is not None and parent.bracket is not None:  # it does not die of this signal, not yet
@@ -285,6 +311,8 @@ class GuestTrace:
         """On the host: let it run with all that we want to see of it."""
         host_tid = tracee.task.host_tid
         lib.eng_set_options(host_tid, tracee.host_options)
+        if tracee.interrupting:
+            lib.eng_interrupt(host_tid)
         if tracee.by_call:
             lib.eng_cont_syscall(host_tid, signo)
         else:
@@ -292,15 +320,45 @@ class GuestTrace:
 
     def resume(self, tracee: Tracee, signo: int, by_call: bool = False) -> None:
         """PTRACE_CONT and its kin."""
+        due, tracee.exit_due = tracee.exit_due and by_call, False
         tracee.stop, tracee.by_call = None, by_call
+        if due:
+            self.report(tracee, self._call_code(tracee), tracee.synthetic)
+            return
         signo = signo if tracee.deliverable else 0
         if signo:
             self.kernel.signals.exact.rewind(tracee.task)
         self.go_on(tracee, signo)
 
+    def listen(self, tracee: Tracee) -> None:
+        """PTRACE_LISTEN: on the host it stays in its trap; SIGCONT is looked for whenever one may have come."""
+        tracee.stop, tracee.listening = None, True
+        self.kernel.signals.followers.add(self)
+        self.signals_came(tracee.task.group)
+
+    def signals_came(self, group: ThreadGroup | None) -> None:
+        """Called by Signals; None: to any process."""
+        listening = [tracee for tracee in self.tracees.values() if tracee.listening]
+        for tracee in listening:
+            masks = self.kernel.signals.masks(tracee.task) if group in (None, tracee.task.group) else None
+            if masks is not None and (masks[0] | masks[1]) >> (SIGCONT - 1) & 1:
+                tracee.listening = False
+                self.go_on(tracee)  # to the trap that the host has set for this
+                tracee.interrupting = True
+        if not listening:  # Signals is going through the set now
+            self.kernel.defer(self._stop_following)
+
+    def _stop_following(self) -> None:
+        if not any(tracee.listening for tracee in self.tracees.values()):
+            self.kernel.signals.followers.discard(self)
+
     def interrupt(self, tracee: Tracee) -> None:
         """PTRACE_INTERRUPT."""
         t = tracee.task
+        if tracee.listening:
+            tracee.listening = False
+            self.report(tracee, tracee.host_status >> 8 & 0xFF | PTRACE_EVENT_STOP << 8)
+            return
         tracee.interrupting = True
         lib.eng_interrupt(t.host_tid)
         if t.parked is not None:

@@ -120,7 +120,9 @@ class Stops:
             return
         t.traced = True
         if tracee is not None:
-            self.guest.host_stop(tracee, status)
+            status = self.guest.host_stop(tracee, status)
+            if not status:
+                return
         handler = t.on_stop
         if handler is not None:
             handler(t, status)

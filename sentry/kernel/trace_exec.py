@@ -66,9 +66,11 @@ class TraceExec:
         """The loader has not yet run."""
         tracee = self.tracee
         t = tracee.task
-        if tracee.seized and not tracee.options & PTRACE_O_TRACEEXEC:
+        if tracee.seized and not tracee.options & PTRACE_O_TRACEEXEC and not tracee.by_call:
             self.guest.go_on(tracee)
             return
+        tracee.starting = True
+        tracee.exit_due = tracee.by_call
         self._step(t)
 
     def _step(self, t: Task) -> None:
@@ -124,6 +126,7 @@ class TraceExec:
             if signo:
                 self.signals.append(signo)
             if signo == SIGSEGV or len(self.signals) > MAX_STEPS:  # the loader has failed
+                self.tracee.starting = False
                 stops.finish(t, status)
             else:
                 lib.eng_cont(t.host_tid, 0)
@@ -138,8 +141,11 @@ class TraceExec:
             stops.release(t)
             return
         tracee.message = t.tid
-        if tracee.interrupting:  # the loader's stops have used it up
-            lib.eng_interrupt(t.host_tid)
+        tracee.starting = False
+        if tracee.seized and not tracee.options & PTRACE_O_TRACEEXEC:  # only the end of its call is to be seen
+            tracee.synthetic = True
+            self.guest.resume(tracee, 0, by_call=True)
+            return
         with_event = tracee.options & PTRACE_O_TRACEEXEC
         self.guest.report(tracee, PTRACE_EVENT_EXEC << 8 | SIGTRAP if with_event else SIGTRAP, synthetic=True)
 
@@ -182,6 +188,7 @@ class TraceExec:
         """No plan to be changed: the program starts without a stop."""
         self._send_again(t)
         t.on_stop = None
+        self.tracee.starting = self.tracee.exit_due = False
         if self.guest.tracees.get(t.host_tid) is self.tracee:
             self.guest.go_on(self.tracee)
         else:
