@@ -168,6 +168,8 @@ def sys_futimesat(t: Task, dirfd: int, path: bytes | None, times_addr: int) -> i
         if not (0 <= a_us < 1_000_000 and 0 <= m_us < 1_000_000):
             raise EINVAL
         times = a * NS + a_us * 1000, m * NS + m_us * 1000
+    if path is None and dirfd == AT_FDCWD:
+        raise EFAULT
     place = path_of(t.fds.get(dirfd)) if path is None else walk(t, dirfd, path)
     return _utimes(t, place, times)
 
