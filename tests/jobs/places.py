@@ -52,11 +52,12 @@ class Place(Runner):
     def command(self, place: str, argv: Sequence[str]) -> list[str]:
         return self.begin(argv)
 
+    def end(self, process: subprocess.Popen[bytes]) -> bytes:
+        self.tidy()         # the container first: it may outlive its client, and it holds our pipe
+        return super().end(process)
+
     def job(self, argv: Sequence[str], timeout_s: float) -> Result:
-        result = self.run("", argv, timeout_s)
-        if result.timed_out:
-            self.tidy()
-        return result
+        return self.run("", argv, timeout_s)
 
 
 class Chroot(Place):
