@@ -36,6 +36,8 @@ def check_clone(t: Task, flags: int) -> None:
         raise EPERM
     if flags & CLONE_THREAD and not flags & CLONE_SIGHAND or flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL
+    if t.on_stop is _cloner_stopped:  # an earlier clone that failed: no trap is on its way
+        t.on_stop = t.clone_pending = None
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
     nproc = t.group.limits.nproc
