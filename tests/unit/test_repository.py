@@ -183,7 +183,7 @@ def test_version_is_stated_once() -> None:
     import runsc_py
 
     assert STATED["project"]["version"] == runsc_py.VERSION
-    assert "## [Unreleased]" in (PROJECT / "CHANGELOG.md").read_text()
+    assert f"## [{runsc_py.VERSION}]" in (PROJECT / "CHANGELOG.md").read_text()
 
 
 def test_the_command_line_starts_without_heavy_modules() -> None:
