@@ -116,7 +116,7 @@ def sys_preadv(t: Task, file: File, iov_addr: int, count: int, offset: int) -> i
 
 @syscall("preadv2", Fd, Addr, ULong, Off, ULong, Int)
 def sys_preadv2(t: Task, file: File, iov_addr: int, count: int, offset: int, _high: int, flags: int) -> int:
-    if flags & ~(RWF_HIPRI | RWF_NOWAIT | RWF_DSYNC | RWF_SYNC):
+    if flags & ~_RWF:
         raise EOPNOTSUPP
     if offset != -1:
         return sys_preadv(t, file, iov_addr, count, offset)
@@ -208,16 +208,18 @@ def sys_pwritev2(t: Task, file: File, iov_addr: int, count: int, offset: int, _h
     if offset < -1:
         raise EINVAL
     iov = t.mem.iovec(iov_addr, count)
-    if not flags & (RWF_APPEND | RWF_DSYNC | RWF_SYNC):
+    if not flags & (RWF_APPEND | RWF_DSYNC | RWF_NOWAIT | RWF_SYNC):
         return _writev(t, file, iov) if offset == -1 else _pwritev(t, file, iov, offset)
-    if flags & RWF_APPEND:
-        end = file.stat().size
-        done = Writing(t, file, iov, end).at_once()
-        if offset == -1:
-            file.pos = end + done
-    else:
-        done = Writing(t, file, iov, None if offset == -1 else offset).at_once()
-    if flags & (RWF_DSYNC | RWF_SYNC):
+    regular = file.stat().mode & S_IFMT == S_IFREG  # of anything else there is no end to append to, nothing to sync
+    append = regular and bool(flags & RWF_APPEND)
+    at = file.stat().size if append else None if offset == -1 else offset
+    writing = Writing(t, file, iov, at)
+    if not regular and not flags & RWF_NOWAIT:
+        return writing.run()
+    done = writing.at_once()
+    if append and offset == -1 and at is not None:
+        file.pos = at + done
+    if regular and flags & (RWF_DSYNC | RWF_SYNC):
         file.sync(not flags & RWF_SYNC)
     return done
 

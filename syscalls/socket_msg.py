@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sentry.abi import flags as abi
 from sentry.abi.errno import EAGAIN, EINVAL, WouldBlock
-from sentry.abi.structs import TIMESPEC
 from sentry.socket.base import Outgoing
 from sentry.socket.header import Header, read_address
 from sentry.socket.receiving import Receiving, ReceivingMany
@@ -14,6 +13,7 @@ from sentry.socket.sending import Sending, SendingMany, prepare
 from sentry.wait import IN, OUT, retry
 from syscalls.args import Addr, Buffer, Fd, Int, MsgFlags, OutBuffer, Size, UInt
 from syscalls.registry import syscall
+from syscalls.select import Remaining, read_timespec
 from syscalls.socket import patience, socket_of
 
 if TYPE_CHECKING:
@@ -92,14 +92,11 @@ def sys_recvmsg(t: Task, file: File, msg_addr: int, flags: int) -> int:
 def sys_recvmmsg(t: Task, file: File, vector_addr: int, count: int, flags: int, timeout_addr: int) -> int:
     many = ReceivingMany(t, socket_of(file), vector_addr, min(count, MAX_MESSAGES), flags)
     deadline_ns, restart = patience(t, many.sock.options.receive_timeout_ns)
-    if timeout_addr:
-        sec, nsec = t.mem.unpack(TIMESPEC, timeout_addr)
-        if sec < 0 or not 0 <= nsec < 1_000_000_000:
-            raise EINVAL
-        # Linux looks at this timeout only when a message comes (recvmmsg(2), BUGS); here it ends the wait.
-        limit_ns = t.kernel.now_ns() + sec * 1_000_000_000 + nsec
-        deadline_ns = limit_ns if deadline_ns is None else min(deadline_ns, limit_ns)
+    # Linux looks at this timeout only when a message comes (recvmmsg(2), BUGS); here it ends the wait.
+    left = Remaining(t, timeout_addr, read_timespec(t, timeout_addr), 1)
+    limits = [limit for limit in (deadline_ns, left.deadline_ns) if limit is not None]
     return retry(
-        many, [(many.sock, IN)], nonblock=many.sock.nonblock or bool(flags & abi.MSG_DONTWAIT),
-        deadline_ns=deadline_ns, expired=many.expired, interrupted=many.progress, restart=restart,
+        left.after(many), [(many.sock, IN)], nonblock=many.sock.nonblock or bool(flags & abi.MSG_DONTWAIT),
+        deadline_ns=min(limits, default=None), expired=left.after(many.expired), interrupted=many.progress,
+        restart=restart,
     )  # fmt: skip

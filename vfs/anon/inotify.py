@@ -122,6 +122,9 @@ class InotifyFile(File):
     def poll(self) -> int:
         return IN | RDNORM if self.events else 0
 
+    def seek(self, offset: int, whence: int) -> int:
+        return 0
+
     def ioctl(self, t: Task, request: int, arg: int) -> int:
         if request != FIONREAD:
             raise ENOTTY

@@ -112,8 +112,17 @@ def unlink(t: Task, place: Path, name: bytes, slash: bool) -> None:
     if _busy(place, victim):
         raise EBUSY
     place.dentry.inode.unlink(name, inode)
-    notify.removed(dentry, inode.nlink == 0)
+    notify.removed(dentry, inode.nlink == 0, _holders(t, inode))
     dentry.remove()
+
+
+def _holders(t: Task, inode: Inode) -> int:
+    """How many open files keep an inode that somebody watches: it ends with the last of them (inotify(7))."""
+    if inode.watches is None:
+        return 0
+    tables = {id(task.fds): task.fds for task in tuple(t.kernel.tasks.values())}
+    files = {file for fds in tables.values() for file in fds.files.values()}
+    return sum(file.opened is not None and file.opened.dentry.inode is inode for file in files)
 
 
 def rmdir(t: Task, place: Path, name: bytes) -> None:
@@ -130,7 +139,7 @@ def rmdir(t: Task, place: Path, name: bytes) -> None:
     if _busy(place, victim):
         raise EBUSY
     place.dentry.inode.rmdir(name, dentry.inode)
-    notify.removed(dentry, True)
+    notify.removed(dentry, True, _holders(t, dentry.inode))
     dentry.remove()
 
 
@@ -214,11 +223,11 @@ def rename(
         raise EBUSY
     if moved.is_dir and old.dentry is not new.dentry:
         check(moved, t, W)  # its ".." changes
-    _move(old, name, source.dentry, new, new_name, target, bool(flags & EXCHANGE))
+    _move(t, old, name, source.dentry, new, new_name, target, bool(flags & EXCHANGE))
 
 
 def _move(
-    old: Path, name: bytes, source: Dentry, new: Path, new_name: bytes, target: Path | None, exchange: bool
+    t: Task, old: Path, name: bytes, source: Dentry, new: Path, new_name: bytes, target: Path | None, exchange: bool
 ) -> None:
     other = None if target is None else target.dentry
     replaced = None if other is None else other.inode
@@ -233,8 +242,8 @@ def _move(
         source.parent, source.name = new.dentry, new_name
         source.cache()
     else:
-        if notify.active and other.inode.nlink == 0:
-            notify.removed(other, True)
+        if notify.active:
+            notify.replaced(other.inode, other.inode.is_dir or other.inode.nlink == 0, _holders(t, other.inode))
         other.remove()
         source.move(new.dentry, new_name)
 

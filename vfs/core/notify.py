@@ -15,6 +15,7 @@ from sentry.abi.const.events import (
     IN_CREATE,
     IN_DELETE,
     IN_DELETE_SELF,
+    IN_EXCL_UNLINK,
     IN_ISDIR,
     IN_MOVE_SELF,
     IN_MOVED_FROM,
@@ -26,6 +27,7 @@ from vfs.core.file import File, watched_closing
 from vfs.core.node import Inode
 
 active = 0  # marks in existence
+_held: dict[Inode, int] = {}  # watched inodes without a name: how many open files still keep each
 _cookie = 0
 
 
@@ -56,14 +58,15 @@ def remove(inode: Inode, mark: Mark) -> None:
             watched_closing.clear()
         if not marks:
             inode.watches = None
+            _held.pop(inode, None)
 
 
-def send(inode: Inode, bits: int, cookie: int = 0, name: bytes = b"") -> None:
-    """To the marks of one inode."""
+def send(inode: Inode, bits: int, cookie: int = 0, name: bytes = b"", gone: bool = False) -> None:
+    """To the marks of one inode; `gone`: of a file whose name `name` was."""
     marks = inode.watches
     if isinstance(marks, list):
         for mark in tuple(marks):
-            if mark.mask & bits & 0xFFF:
+            if mark.mask & bits & 0xFFF and not (gone and mark.mask & IN_EXCL_UNLINK):
                 mark.event(bits, cookie, name)
 
 
@@ -76,8 +79,8 @@ def touched(dentry: Dentry, bits: int) -> None:
     if inode.is_dir:
         bits |= IN_ISDIR
     send(inode, bits)
-    if dentry.parent is not None and not dentry.gone:
-        send(dentry.parent.inode, bits, 0, dentry.name)
+    if dentry.parent is not None:
+        send(dentry.parent.inode, bits, 0, dentry.name, dentry.gone)
 
 
 def touched_file(file: File, bits: int) -> None:
@@ -87,11 +90,21 @@ def touched_file(file: File, bits: int) -> None:
 
 def opened(file: File) -> None:
     touched_file(file, IN_OPEN)
+    if _held and file.opened is not None and file.opened.dentry.inode in _held:
+        _held[file.opened.dentry.inode] += 1
 
 
 def closed(file: File) -> None:
-    """The last reference to an open file is gone."""
+    """The last reference to an open file is gone, and perhaps that was the last of the inode."""
     touched_file(file, IN_CLOSE_WRITE if file.writable else IN_CLOSE_NOWRITE)
+    if _held and file.opened is not None:
+        inode = file.opened.dentry.inode
+        left = _held.get(inode, 0)
+        if left > 1:
+            _held[inode] = left - 1
+        elif left:
+            del _held[inode]
+            _end(inode)
 
 
 def created(directory: Dentry, name: bytes, inode: Inode) -> None:
@@ -99,17 +112,27 @@ def created(directory: Dentry, name: bytes, inode: Inode) -> None:
         send(directory.inode, IN_CREATE | (IN_ISDIR if inode.is_dir else 0), 0, name)
 
 
-def removed(dentry: Dentry, last: bool) -> None:
-    """`last`: no other name is left."""
+def removed(dentry: Dentry, last: bool, holders: int = 0) -> None:
+    """`last`: no other name is left, and `holders` open files keep the inode."""
     if not active:
         return
-    is_dir = IN_ISDIR if dentry.inode.is_dir else 0
-    if not is_dir:
-        send(dentry.inode, IN_ATTRIB)  # its link count
-    if last:
-        send(dentry.inode, IN_DELETE_SELF | is_dir)
+    replaced(dentry.inode, last, holders)
     if dentry.parent is not None:
-        send(dentry.parent.inode, IN_DELETE | is_dir, 0, dentry.name)
+        send(dentry.parent.inode, IN_DELETE | (IN_ISDIR if dentry.inode.is_dir else 0), 0, dentry.name)
+
+
+def replaced(inode: Inode, last: bool, holders: int = 0) -> None:
+    """A name of `inode` is gone, of which its directory hears in another way."""
+    if not inode.is_dir:
+        send(inode, IN_ATTRIB)  # its link count
+    if last and holders:
+        _held[inode] = holders
+    elif last:
+        _end(inode)
+
+
+def _end(inode: Inode) -> None:
+    send(inode, IN_DELETE_SELF)  # without IN_ISDIR, as is IN_MOVE_SELF, for historical reasons
 
 
 def renamed(inode: Inode, source: Dentry, name: bytes, target: Dentry, target_name: bytes) -> None:
@@ -121,4 +144,4 @@ def renamed(inode: Inode, source: Dentry, name: bytes, target: Dentry, target_na
     is_dir = IN_ISDIR if inode.is_dir else 0
     send(source.inode, IN_MOVED_FROM | is_dir, _cookie, name)
     send(target.inode, IN_MOVED_TO | is_dir, _cookie, target_name)
-    send(inode, IN_MOVE_SELF | is_dir)
+    send(inode, IN_MOVE_SELF)

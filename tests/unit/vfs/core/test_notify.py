@@ -71,7 +71,7 @@ def test_a_directory_hears_of_its_names(guest: Guest) -> None:
     guest.call("rmdir", b"/d/sub")
     assert mark.take() == [(IN_DELETE, b"g"), (IN_DELETE | IN_ISDIR, b"sub")]
     guest.call("rmdir", b"/d")
-    assert mark.take() == [(IN_DELETE_SELF | IN_ISDIR, b"")]
+    assert mark.take() == [(IN_DELETE_SELF, b"")]
     notify.remove(inode, mark)
 
 
@@ -92,6 +92,21 @@ def test_a_file_hears_of_itself(guest: Guest) -> None:
     guest.call("unlink", b"/h")
     assert mark.take()[-1] == (IN_DELETE_SELF, b"")
     notify.remove(inode, mark)
+
+
+def test_a_file_ends_with_its_last_descriptor(guest: Guest) -> None:
+    guest.put(b"/f", b"x")
+    guest.put(b"/g", b"x")
+    mark, inode = Mark(IN_DELETE_SELF), walk(guest.t, AT_FDCWD, b"/f").dentry.inode
+    notify.add(inode, mark)
+    first, second = guest.open(b"/f"), guest.open(b"/f")
+    guest.call("rename", b"/g", b"/f")
+    guest.call("close", first)
+    assert mark.take() == []
+    guest.call("close", second)
+    assert mark.take() == [(IN_DELETE_SELF, b"")]
+    notify.remove(inode, mark)
+    assert not notify._held
 
 
 def test_masks(guest: Guest) -> None:

@@ -55,6 +55,7 @@ class Guest:
             kernel=kernel, group=group, tid=7, host_tid=7, creds=creds, mem=self.mem, fds=FdTable(1024),
             fs=FsContext(top, top, 0o022),
         )  # fmt: skip
+        kernel.tasks = {7: self.t}
         self.calls = table.table("x86_64")
         self.numbers = registry.numbers("x86_64")
         self._next = SCRATCH
@@ -70,6 +71,7 @@ class Guest:
             kernel=t.kernel, group=group, tid=8, host_tid=8, creds=creds, mem=self.mem, fds=FdTable(1024),
             fs=t.fs.copy(),
         )  # fmt: skip
+        t.kernel.tasks[8] = new.t
         return new
 
     def place(self, data: bytes) -> int:
