@@ -21,6 +21,9 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[1]
 PLACES = ("host", "sandbox")
 signal.pthread_sigmask(signal.SIG_SETMASK, [])      # what a caller blocked would be inherited by every program below
+for _signo in (signal.SIGINT, signal.SIGQUIT):         # a shell's background jobs start with these ignored
+    if signal.getsignal(_signo) is signal.SIG_IGN:
+        signal.signal(_signo, signal.default_int_handler if _signo == signal.SIGINT else signal.SIG_DFL)
 if str(PROJECT) not in sys.path:        # tests share modules as tests.NAME
     sys.path.insert(0, str(PROJECT))
 
