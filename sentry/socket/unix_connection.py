@@ -76,8 +76,8 @@ class UnixConnection(UnixSocket):
         if self.state != LISTENING:
             raise EINVAL
         if not self.pending:
-            if self.shut & SHUT_READ:
-                raise EINVAL
+            if self.shut & SHUT_READ and not self.nonblock:
+                raise EINVAL  # who would have to wait; others hear EAGAIN
             raise WouldBlock
         sock = self.pending.popleft()
         self.unblock()
