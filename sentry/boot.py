@@ -136,7 +136,6 @@ class BootConfig:
         self.platform = "notify"
         self.network = "sandbox"
         self.oci_seccomp: object = None  # config.json's linux.seccomp when --oci-seccomp asked for it
-        self.readonly_fs = False  # the root mount is read-only while the mount points are made, too
         # set by boot(): what the runtime calls when the host's terminal changed its size, and at the end
         self.window_changed: Callable[[], None] | None = None
         self.close_console: Callable[[], None] | None = None

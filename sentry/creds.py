@@ -92,10 +92,6 @@ class Credentials(NamedTuple):
         """Is `gid` the file-system group or a supplementary one (inode permission checks)?"""
         return gid == self.fsgid or self._supplementary(gid)
 
-    def in_egroup(self, gid: int) -> bool:
-        """Is `gid` the effective group or a supplementary one?"""
-        return gid == self.egid or self._supplementary(gid)
-
     def _supplementary(self, gid: int) -> bool:
         at = bisect_left(self.groups, gid)
         return at < len(self.groups) and self.groups[at] == gid

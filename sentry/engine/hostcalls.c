@@ -1,5 +1,5 @@
 /* System calls that CPython 3.11 has no name for: unshare(2) setns(2) mount(2) pivot_root(2) open_tree(2) move_mount(2)
- * mount_setattr(2) fsopen(2) openat2(2) prctl(2) capset(2) pidfd_getfd(2) close_range(2) execveat(2).
+ * mount_setattr(2) fsopen(2) openat2(2) prctl(2) capset(2) close_range(2) execveat(2).
  *
  * Wrappers only, no policy: each makes one call and returns its result, or -errno. Numbers come from the kernel's headers
  * and not from the C library's wrappers, which Debian 12's glibc lacks in part.
@@ -85,8 +85,6 @@ int host_capget(uint64_t sets[3])
     sets[2] = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
     return 0;
 }
-
-int host_pidfd_getfd(int pidfd, int fd) { return answer(syscall(SYS_pidfd_getfd, pidfd, fd, 0)); }
 
 int host_close_range(unsigned int first, unsigned int last, unsigned int flags)
 {

@@ -14,6 +14,5 @@ int host_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uin
 int host_prctl(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsigned long a5);
 int host_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 int host_capget(uint64_t sets[3]);
-int host_pidfd_getfd(int pidfd, int fd);
 int host_close_range(unsigned int first, unsigned int last, unsigned int flags);
 int host_execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);

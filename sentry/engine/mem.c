@@ -49,25 +49,3 @@ int64_t eng_cstring(int tid, uint64_t addr, char *buf, uint64_t limit)
 	}
 	return -ENAMETOOLONG;
 }
-
-/* pread(2) from a host file straight to guest memory through a bounce buffer; bytes, or -errno. */
-int64_t eng_file_to_guest(int fd, int64_t offset, int tid, uint64_t addr, uint64_t size, void *bounce)
-{
-	ssize_t n = pread(fd, bounce, size, offset);
-
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	return eng_write(tid, addr, bounce, n);
-}
-
-/* Guest memory straight to a host file by pwrite(2); what was written, or -errno. */
-int64_t eng_guest_to_file(int fd, int64_t offset, int tid, uint64_t addr, uint64_t size, void *bounce)
-{
-	int64_t n = eng_read(tid, addr, bounce, size);
-	ssize_t done;
-
-	if (n <= 0)
-		return n < 0 ? n : 0;
-	done = pwrite(fd, bounce, n, offset);
-	return done < 0 ? -errno : done;
-}

@@ -27,11 +27,6 @@ int eng_reply(int listener, uint64_t id, int64_t value, int error, unsigned flag
 	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) ? -errno : 0;
 }
 
-int eng_id_valid(int listener, uint64_t id)
-{
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) ? -errno : 0;
-}
-
 /* Install srcfd in the waiting task at number `at`; newfd_flags is 0 or O_CLOEXEC. */
 int eng_add_fd(int listener, uint64_t id, int srcfd, int at, unsigned newfd_flags)
 {

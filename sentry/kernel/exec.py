@@ -309,7 +309,6 @@ def _commit(t: Task, exec_: Exec) -> None:
         t.creds = exec_.creds
     set_program(group, exec_.held)
     exec_.held = None
-    group.did_exec = True
     group.dumpable = 0 if exec_.secure else 1
     end_vfork(group)
     if group.timers is not None:
@@ -326,7 +325,7 @@ def start_init(kernel: Kernel, t: Task, exec_: Exec) -> None:
     t.exec_pending = exec_
 
 
-def find_in_path(t: Task, name: bytes, search: bytes, cwd_relative: bool = True) -> bytes:
+def find_in_path(t: Task, name: bytes, search: bytes) -> bytes:
     """execvp(3) for the container's command: the first executable in `search`; ENOENT, or EACCES if all that was found
     is not executable."""
     if b"/" in name:

@@ -66,7 +66,6 @@ class Kernel:
         self.uts = Uts(b"localhost", b"(none)")
         self.mounts: Any = None
         self.backing = -1
-        self.boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self.stopping = False
         self.exit_status: int | None = None  # wait status of pid 1
         self.released = True  # false until `start`: pid 1 waits in the loader
@@ -146,11 +145,6 @@ class Kernel:
         """Serve until pid 1 of the container is gone; its wait status."""
         self.platform.run(self)
         return self.exit_status if self.exit_status is not None else 9
-
-    def kill_all(self) -> None:
-        """End every guest: pid 1 takes its namespace with it."""
-        if self.init is not None and self.exit_status is None:
-            self.stops.kill(self.init.host_pid, 9)
 
     def release_init(self) -> None:
         """`start`: let pid 1 go on from the loader into its program."""

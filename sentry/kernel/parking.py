@@ -36,7 +36,7 @@ class _Sleeper(Entry):
 class Parked:
     """A call that waits: what to run again, on which queues it sleeps, until when."""
 
-    __slots__ = ("task", "park", "nr", "entries", "timer", "ready", "since_ns")
+    __slots__ = ("task", "park", "nr", "entries", "timer", "ready")
 
     def __init__(self, task: Task, park: Park, nr: int) -> None:
         self.task = task
@@ -45,7 +45,6 @@ class Parked:
         self.entries: list[tuple[WaitQueue, _Sleeper]] = []
         self.timer: Timer | None = None
         self.ready = False
-        self.since_ns = 0
 
 
 def park(kernel: Kernel, t: Task, request: Park, nr: int) -> None:

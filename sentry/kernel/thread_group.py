@@ -64,7 +64,7 @@ class ThreadGroup:
 
     __slots__ = (
         "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns",
-        "epoch", "exiting", "dead", "pidfd", "subreaper", "did_exec", "loader_range", "_pid", "oom_score_adj",
+        "epoch", "exiting", "dead", "pidfd", "subreaper", "loader_range", "_pid", "oom_score_adj",
         "bracket", "personality", "dumpable",
         "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "reaped",
         "__weakref__",
@@ -90,7 +90,6 @@ class ThreadGroup:
         self.reaped = False  # its parent has waited for it, as far as was noticed
         self.pidfd = -1
         self.subreaper = False
-        self.did_exec = False
         self.loader_range: tuple[int, int] = (0, 0)
         self._pid = 0
         self.oom_score_adj = 0

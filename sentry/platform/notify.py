@@ -68,7 +68,6 @@ class NotifyPlatform:
 
     def __init__(self) -> None:
         self.listener = -1
-        self.sync_wake_up = False
         self._epoll = select.epoll()
         self._watches: dict[int, Callable[[int], None]] = {}
         self._sigfd = lib.eng_sigchld_fd()
@@ -80,7 +79,7 @@ class NotifyPlatform:
 
     def attach(self, listener: int) -> None:
         self.listener = listener
-        self.sync_wake_up = lib.eng_sync_wake_up(listener, 1) == 0
+        lib.eng_sync_wake_up(listener, 1)  # an older kernel does without
 
     # answers -------------------------------------------------------------------------------------
     def answer(self, t: Task, value: int) -> None:

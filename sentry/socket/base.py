@@ -59,7 +59,7 @@ NO_CREDS = Ucred(0, 65534, 65534)  # a message that was sent when nobody wanted 
 class Outgoing:
     """One message of send(2): data, destination, and what rides along."""
 
-    __slots__ = ("address", "creds", "data", "explicit_creds", "files", "flags")
+    __slots__ = ("address", "creds", "data", "files", "flags")
 
     def __init__(self, data: bytes, address: bytes | None = None, flags: int = 0) -> None:
         self.data = data
@@ -67,7 +67,6 @@ class Outgoing:
         self.flags = flags
         self.files: list[File] = []  # each counted in `refs` by whoever owns the message
         self.creds: Ucred | None = None
-        self.explicit_creds = False
 
 
 class Incoming:

@@ -45,7 +45,6 @@ def parse(t: Task, sock: Socket, control: bytes, message: Outgoing) -> None:
                 _rights(t, body, message)
             else:
                 message.creds = _credentials(t, body)
-                message.explicit_creds = True
         at += (size + 7) & ~7
 
 

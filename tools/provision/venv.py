@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -62,10 +61,3 @@ def ensure(goal: str) -> None:
     if not link.is_file() or link.read_text() != f"{PROJECT}\n":
         # so that .venv/bin/python, pytest and mypy find the packages from any directory
         link.write_text(f"{PROJECT}\n")
-
-
-def python_output(code: str) -> str:
-    """What a line of Python prints inside the venv."""
-    return subprocess.run(
-        [str(VENV / "bin" / "python"), "-I", "-c", code], capture_output=True, text=True, check=True,
-    ).stdout

@@ -1,4 +1,4 @@
-"""The steps of open(2) and openat2(2) between the walk and the open file; open_exec for execve(2)."""
+"""The steps of open(2) and openat2(2) between the walk and the open file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from sentry.abi.const.files import (
     O_PATH,
     O_TMPFILE,
     O_TRUNC,
-    RESOLVE_BENEATH,
     S_IFBLK,
     S_IFCHR,
     S_IFDIR,
@@ -23,13 +22,13 @@ from sentry.abi.const.files import (
     S_IFMT,
     S_IFREG,
 )
-from sentry.abi.const.mounts import MS_NODEV, MS_NOEXEC
+from sentry.abi.const.mounts import MS_NODEV
 from sentry.abi.errno import EACCES, EEXIST, EISDIR, ELOOP, ENOTDIR, EPERM, EROFS, ETXTBSY
-from vfs.core.access import R, W, X, check, check_entry, is_owner
+from vfs.core.access import R, W, check, check_entry, is_owner
 from vfs.core.dentry import Dentry, Path
 from vfs.core.names import create_file
 from vfs.core.open_dir import PathFile
-from vfs.core.walk import EMPTY, FOLLOW, walk, walk_create
+from vfs.core.walk import FOLLOW, walk, walk_create
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -118,22 +117,3 @@ def open_unnamed(t: Task, dirfd: int, path: bytes, flags: int, mode: int) -> Fil
     dentry = Dentry(directory, b"#%d" % inode.ino, inode)
     dentry.gone = True
     return inode.open(Path(place.mount, dentry), flags & SHOWN & ~UNNAMED, t)
-
-
-def open_exec(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW) -> tuple[Path, File]:
-    """The program for execve(2), open for reading: EACCES unless it is a regular file that the caller may execute.
-    `flags` as for the walk (FOLLOW, EMPTY)."""
-    place = walk(t, dirfd, path, flags)
-    inode = place.dentry.inode
-    kind = inode.mode & S_IFMT
-    if kind == S_IFLNK:
-        raise ELOOP
-    if kind != S_IFREG or place.mount.flags & MS_NOEXEC:
-        raise EACCES
-    check(inode, t, X)
-    if inode.writers > 0:
-        raise ETXTBSY
-    return place, inode.open(place, 0, t)
-
-
-__all__ = ["EMPTY", "FOLLOW", "RESOLVE_BENEATH", "locate", "may_open", "open_exec", "open_place", "open_unnamed"]

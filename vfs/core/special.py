@@ -24,7 +24,6 @@ Opener = Callable[["Inode", "Path", int, "Task"], "File"]
 
 _char: dict[tuple[int, int], Opener] = {}
 _char_major: dict[int, Opener] = {}
-_fifo: list[Opener] = []
 
 
 def register_char(dev_major: int, dev_minor: int | None, opener: Opener) -> None:
@@ -33,10 +32,6 @@ def register_char(dev_major: int, dev_minor: int | None, opener: Opener) -> None
         _char_major[dev_major] = opener
     else:
         _char[dev_major, dev_minor] = opener
-
-
-def register_fifo(opener: Opener) -> None:
-    _fifo[:] = [opener]
 
 
 def open_special(inode: Inode, path: Path, flags: int, t: Task) -> File:
@@ -50,8 +45,6 @@ def open_special(inode: Inode, path: Path, flags: int, t: Task) -> File:
         if opener is None:
             raise ENXIO
         return opener(inode, path, flags, t)
-    if kind == S_IFIFO and _fifo:
-        return _fifo[0](inode, path, flags, t)
     refused: type[Errno] = ELOOP if kind == S_IFLNK else ENXIO
     assert kind in (S_IFLNK, S_IFSOCK, S_IFBLK, S_IFIFO)
     raise refused

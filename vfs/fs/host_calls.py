@@ -130,13 +130,6 @@ def reopen(fd: int, flags: int) -> int:
         raise error(err)
 
 
-def duplicate(fd: int) -> int:
-    try:
-        return os.dup(fd)
-    except OSError as err:
-        raise error(err)
-
-
 def close(fd: int) -> None:
     try:
         os.close(fd)

@@ -1,14 +1,14 @@
 """The container's own terminal: our line discipline in front of a terminal of the host (tty(4), console(4)).
 
-The host's terminal is put in raw mode, so that every rule (echo, erase, signals) is ours; bytes are pumped between it
-and a Tty without ever blocking. Its size follows the host's, which the kernel reports by calling `resize`.
+The runtime has put the host's terminal in raw mode (runsc_py/host/tty.py), so that every rule (echo, erase, signals) is
+ours; bytes are pumped between it and a Tty without ever blocking. Its size follows the host's, which the kernel reports
+by calling `resize`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import termios
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,48 +31,19 @@ PAUSE_S = 0.002
 class Console(Port):
     """`host_fd` is our own description of the host's terminal, so that O_NONBLOCK is nobody else's."""
 
-    __slots__ = ("_kernel", "_saved", "_watched", "ended", "host_fd", "output", "tty")
+    __slots__ = ("_kernel", "_watched", "ended", "host_fd", "output", "tty")
 
     def __init__(self, kernel: Kernel, host_fd: int, index: int = 0) -> None:
         self._kernel = kernel
         self.host_fd = _own_description(host_fd)
         self.output = bytearray()
         self.tty = Tty(kernel, self, index)
-        self._saved: list[object] | None = None
         self._watched = 0
         self.ended: Callable[[], None] | None = None  # called when it is closed or hung up
         self.resize()
         self._watch()
 
     # the host's side ----------------------------------------------------------------------------------------------
-    def set_raw(self) -> None:
-        """Take the line discipline over from the host."""
-        try:
-            self._saved = termios.tcgetattr(self.host_fd)
-            raw = termios.tcgetattr(self.host_fd)
-        except termios.error:
-            return
-        raw[0] = 0  # c_iflag
-        raw[1] = 0  # c_oflag
-        raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        raw[3] = 0  # c_lflag
-        raw[6][termios.VMIN], raw[6][termios.VTIME] = 1, 0
-        self._apply(raw)
-
-    def restore(self) -> None:
-        """Give the host's terminal back as it was."""
-        if self._saved is not None:
-            self._apply(self._saved)
-            self._saved = None
-
-    def _apply(self, settings: list[object]) -> None:
-        if self.host_fd < 0:
-            return
-        try:
-            termios.tcsetattr(self.host_fd, termios.TCSANOW, settings)  # type: ignore[arg-type]
-        except termios.error:
-            pass
-
     def resize(self) -> None:
         """The host's terminal has another size: take it over; the foreground group gets SIGWINCH if it changed."""
         try:
@@ -83,7 +54,7 @@ class Console(Port):
         self.tty.set_winsize((rows, columns, width, height))
 
     def close(self) -> None:
-        """The sandbox ends: write out what waits while somebody reads it, restore the host's terminal, hang up ours."""
+        """The sandbox ends: write out what waits while somebody reads it, hang up ours."""
         self._write_out()
         left, since = len(self.output), time.monotonic()
         while self.output and time.monotonic() - since < PATIENCE_S:
@@ -91,7 +62,6 @@ class Console(Port):
             self._write_out()
             if len(self.output) < left:
                 left, since = len(self.output), time.monotonic()
-        self.restore()
         self._end()
 
     def _end(self) -> None:
