@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.file import File
 
-# Which events make a descriptor ready in each of the three sets (select(2), "Correspondence between select() and poll()").
+# Which events make a descriptor ready in each of the three sets (select(2), "Correspondence between select and poll").
 READ_SET = IN | RDNORM | RDBAND | HUP | ERR
 WRITE_SET = OUT | WRNORM | WRBAND | ERR
 EXCEPT_SET = PRI
