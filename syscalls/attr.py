@@ -270,7 +270,10 @@ def _drop_set_id(t: Task, place: tree.Path) -> None:
             inode.chmod(mode & 0o7777)
 
 
-@syscall("fallocate", Fd, Int, Off, Off, note="no COLLAPSE_RANGE and INSERT_RANGE; a hole is written with zeros")
+@syscall(
+    "fallocate", Fd, Int, Off, Off, support="partial",
+    note="no COLLAPSE_RANGE and INSERT_RANGE; a hole is written with zeros",
+)  # fmt: skip
 def sys_fallocate(t: Task, file: File, mode: int, offset: int, length: int) -> int:
     if offset < 0 or length <= 0:
         raise EINVAL

@@ -39,14 +39,14 @@ def sys_getrlimit(t: Task, resource: int, limit_addr: int) -> int:
     return 0
 
 
-@syscall("setrlimit", UInt, Addr, note="RLIMIT_NOFILE ends at 16384")
+@syscall("setrlimit", UInt, Addr, support="partial", note="RLIMIT_NOFILE ends at 16384")
 def sys_setrlimit(t: Task, resource: int, limit_addr: int) -> int:
     soft, hard = t.mem.unpack(RLIMIT, limit_addr)
     _set(t, t.group, resource, soft, hard)
     return 0
 
 
-@syscall("prlimit64", Pid, UInt, Addr, Addr, note="RLIMIT_NOFILE ends at 16384")
+@syscall("prlimit64", Pid, UInt, Addr, Addr, support="partial", note="RLIMIT_NOFILE ends at 16384")
 def sys_prlimit64(t: Task, pid: int, resource: int, new_addr: int, old_addr: int) -> int:
     new = t.mem.unpack(RLIMIT, new_addr) if new_addr else None
     target = t if pid in (0, t.tid) else t.kernel.find_task(pid)

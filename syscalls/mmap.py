@@ -23,7 +23,7 @@ MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, MAP_ANONYMOUS, MAP_HUGETLB = 1, 3, 0x
 MS_NOEXEC = 8
 
 
-@syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off)
+@syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off, support="partial", note="no huge pages: ENOMEM")
 def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
     if flags & MAP_ANONYMOUS:
         raise ENOMEM if flags & MAP_HUGETLB else EINVAL

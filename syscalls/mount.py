@@ -104,7 +104,7 @@ def _top(place: tree.Path) -> Mount:
     return place.mount
 
 
-@syscall("umount2", Path, UmountFlags)
+@syscall("umount2", Path, UmountFlags, support="partial", note="MNT_EXPIRE is always EAGAIN")
 def sys_umount2(t: Task, target: bytes, flags: int) -> int:
     if flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW):
         raise EINVAL

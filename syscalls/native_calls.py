@@ -5,6 +5,15 @@ from __future__ import annotations
 from sentry.platform.native import rules
 from syscalls.registry import native
 
+NO_IPC_LOCK = "CAP_IPC_LOCK does not lift RLIMIT_MEMLOCK"
+PARTIAL = {
+    "get_robust_list": "not of other processes (EPERM): none may inspect another on the host",
+    "mlock": NO_IPC_LOCK,
+    "mlock2": NO_IPC_LOCK,
+    "mlockall": NO_IPC_LOCK,
+}
+"""What the host refuses to a guest although Linux would let it."""
+
 
 def _declare() -> None:
     reasons: dict[str, list[str]] = {}
@@ -13,7 +22,8 @@ def _declare() -> None:
         if rule.reason not in known:
             known.append(rule.reason)
     for name, texts in reasons.items():
-        native(name, "; ".join(texts))
+        note = PARTIAL.get(name, "")
+        native(name, "; ".join(texts), note, "partial" if note else "full")
 
 
 _declare()

@@ -149,7 +149,7 @@ def sys_renameat(t: Task, old_dirfd: int, old: bytes, new_dirfd: int, new: bytes
     return sys_renameat2(t, old_dirfd, old, new_dirfd, new, 0)
 
 
-@syscall("renameat2", DirFd, Path, DirFd, Path, RenameFlags, note="no RENAME_WHITEOUT (EINVAL)")
+@syscall("renameat2", DirFd, Path, DirFd, Path, RenameFlags, support="partial", note="no RENAME_WHITEOUT: EINVAL")
 def sys_renameat2(t: Task, old_dirfd: int, old: bytes, new_dirfd: int, new: bytes, flags: int) -> int:
     if flags & ~3 or flags == 3:
         raise EINVAL

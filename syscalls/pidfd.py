@@ -51,7 +51,7 @@ def give_host(t: Task, fd: int, file: PidFile) -> None:
         inject(t, fd, file, host)
 
 
-@syscall("pidfd_send_signal", FdNum, Signal, Addr, UInt, note="no directories of /proc")
+@syscall("pidfd_send_signal", FdNum, Signal, Addr, UInt, support="partial", note="no directories of /proc")
 def sys_pidfd_send_signal(t: Task, fd: int, signo: int, info_addr: int, flags: int) -> int:
     if flags not in (0, TO_THREAD, TO_PROCESS, TO_PROCESS_GROUP):
         raise EINVAL

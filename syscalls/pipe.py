@@ -19,7 +19,7 @@ def sys_pipe(t: Task, fds_addr: int) -> int:
     return _pipe(t, fds_addr, 0)
 
 
-@syscall("pipe2", Addr, OpenFlags, note="O_NOTIFICATION_PIPE is refused (EINVAL)")
+@syscall("pipe2", Addr, OpenFlags, support="partial", note="no O_NOTIFICATION_PIPE: EINVAL")
 def sys_pipe2(t: Task, fds_addr: int, flags: int) -> int:
     if flags & ~(O_CLOEXEC | O_DIRECT | O_NONBLOCK):
         raise EINVAL

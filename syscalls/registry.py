@@ -83,12 +83,12 @@ def syscall(name: str, *args: type[Arg], support: str = "full", note: str = "") 
     return declare
 
 
-def native(name: str, reason: str, note: str = "") -> None:
+def native(name: str, reason: str, note: str = "", support: str = "full") -> None:
     """The host runs `name` (the filter says with which arguments), because of `reason`."""
     entry = _entry(name)
     entry.reason, entry.native_note = reason, note
     if entry.func is None:
-        entry.support, entry.note = "full", ""
+        entry.support, entry.note = support, ""
 
 
 def refused(name: str, error: type[Errno], support: str = "missing", note: str = "") -> None:

@@ -74,7 +74,10 @@ def _host(do: Callable[[], T]) -> T:
 # -- CPU affinity --
 
 
-@syscall("sched_setaffinity", Pid, UInt, Addr)
+@syscall(
+    "sched_setaffinity", Pid, UInt, Addr, support="partial",
+    note="kept and shown; where one runs it decides only while guests are on several CPUs",
+)  # fmt: skip
 def sys_sched_setaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
     mask = int.from_bytes(t.mem.read(mask_addr, min(size, MAX_MASK)), "little")
     target = _target(t, pid)

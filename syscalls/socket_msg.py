@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_RW_COUNT = 0x7FFFF000
 MAX_MESSAGES = 1024  # of one sendmmsg or recvmmsg
+NO_OOB = "no MSG_OOB"
 
 
 # sending ----------------------------------------------------------------------------------------------------------
@@ -33,19 +34,19 @@ def _send(t: Task, step: Sending) -> int:
     )  # fmt: skip
 
 
-@syscall("sendto", Fd, Buffer, Size, MsgFlags, Addr, Int)
+@syscall("sendto", Fd, Buffer, Size, MsgFlags, Addr, Int, support="partial", note=NO_OOB)
 def sys_sendto(t: Task, file: File, buf_addr: int, size: int, flags: int, addr: int, addr_size: int) -> int:
     sock = socket_of(file)
     address = read_address(t, addr, addr_size) if addr else None
     return _send(t, Sending(t, sock, [(buf_addr, min(size, MAX_RW_COUNT))], Outgoing(b"", address, flags)))
 
 
-@syscall("sendmsg", Fd, Addr, MsgFlags)
+@syscall("sendmsg", Fd, Addr, MsgFlags, support="partial", note=NO_OOB)
 def sys_sendmsg(t: Task, file: File, msg_addr: int, flags: int) -> int:
     return _send(t, prepare(t, socket_of(file), msg_addr, flags))
 
 
-@syscall("sendmmsg", Fd, Addr, UInt, MsgFlags)
+@syscall("sendmmsg", Fd, Addr, UInt, MsgFlags, support="partial", note=NO_OOB)
 def sys_sendmmsg(t: Task, file: File, vector_addr: int, count: int, flags: int) -> int:
     many = SendingMany(t, socket_of(file), vector_addr, min(count, MAX_MESSAGES), flags)
     deadline_ns, restart = patience(t, many.sock.options.send_timeout_ns)
@@ -74,7 +75,7 @@ def _receive(step: Receiving) -> int:
         raise
 
 
-@syscall("recvfrom", Fd, OutBuffer, Size, MsgFlags, Addr, Addr)
+@syscall("recvfrom", Fd, OutBuffer, Size, MsgFlags, Addr, Addr, support="partial", note=NO_OOB)
 def sys_recvfrom(t: Task, file: File, buf_addr: int, size: int, flags: int, addr: int, size_addr: int) -> int:
     sock = socket_of(file)
     step = Receiving(t, sock, [(buf_addr, min(size, MAX_RW_COUNT))], flags)
@@ -82,13 +83,13 @@ def sys_recvfrom(t: Task, file: File, buf_addr: int, size: int, flags: int, addr
     return _receive(step)
 
 
-@syscall("recvmsg", Fd, Addr, MsgFlags)
+@syscall("recvmsg", Fd, Addr, MsgFlags, support="partial", note=NO_OOB)
 def sys_recvmsg(t: Task, file: File, msg_addr: int, flags: int) -> int:
     sock, header = socket_of(file), Header(t, msg_addr)
     return _receive(Receiving(t, sock, header.iov, flags, header))
 
 
-@syscall("recvmmsg", Fd, Addr, UInt, MsgFlags, Addr)
+@syscall("recvmmsg", Fd, Addr, UInt, MsgFlags, Addr, support="partial", note=f"{NO_OOB}; at most {MAX_MESSAGES}")
 def sys_recvmmsg(t: Task, file: File, vector_addr: int, count: int, flags: int, timeout_addr: int) -> int:
     many = ReceivingMany(t, socket_of(file), vector_addr, min(count, MAX_MESSAGES), flags)
     deadline_ns, restart = patience(t, many.sock.options.receive_timeout_ns)

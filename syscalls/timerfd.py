@@ -41,7 +41,7 @@ def sys_timerfd_create(t: Task, clock: int, flags: int) -> int:
     return t.fds.install(TimerFile(t.kernel, clock, flags & TFD_NONBLOCK), bool(flags & TFD_CLOEXEC))
 
 
-@syscall("timerfd_settime", Fd, Int, Addr, Addr, note="TFD_TIMER_CANCEL_ON_SET has no effect")
+@syscall("timerfd_settime", Fd, Int, Addr, Addr, support="partial", note="TFD_TIMER_CANCEL_ON_SET has no effect")
 def sys_timerfd_settime(t: Task, file: File, flags: int, new_addr: int, old_addr: int) -> int:
     interval_sec, interval_nsec, sec, nsec = t.mem.unpack(ITIMERSPEC, new_addr)
     if flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET):

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from vfs.core.node import Inode
 
 
+NO_ACL = "no POSIX ACLs: EOPNOTSUPP"
+
+
 def _name(t: Task, addr: int) -> bytes:
     try:
         name = t.mem.cstring(addr, XATTR_NAME_MAX + 1)
@@ -116,32 +119,32 @@ def _remove(t: Task, place: tree.Path, name_addr: int) -> int:
     return 0
 
 
-@syscall("setxattr", Path, Addr, Addr, Size, Int)
+@syscall("setxattr", Path, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_setxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int, flags: int) -> int:
     return _set(t, walk(t, AT_FDCWD, path), name_addr, value_addr, size, flags)
 
 
-@syscall("lsetxattr", Path, Addr, Addr, Size, Int)
+@syscall("lsetxattr", Path, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_lsetxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int, flags: int) -> int:
     return _set(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size, flags)
 
 
-@syscall("fsetxattr", Fd, Addr, Addr, Size, Int)
+@syscall("fsetxattr", Fd, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_fsetxattr(t: Task, file: File, name_addr: int, value_addr: int, size: int, flags: int) -> int:
     return _set(t, path_of(file), name_addr, value_addr, size, flags)
 
 
-@syscall("getxattr", Path, Addr, Addr, Size)
+@syscall("getxattr", Path, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_getxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int) -> int:
     return _get(t, walk(t, AT_FDCWD, path, FOLLOW), name_addr, value_addr, size)
 
 
-@syscall("lgetxattr", Path, Addr, Addr, Size)
+@syscall("lgetxattr", Path, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_lgetxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int) -> int:
     return _get(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size)
 
 
-@syscall("fgetxattr", Fd, Addr, Addr, Size)
+@syscall("fgetxattr", Fd, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_fgetxattr(t: Task, file: File, name_addr: int, value_addr: int, size: int) -> int:
     return _get(t, path_of(file), name_addr, value_addr, size)
 
@@ -161,16 +164,16 @@ def sys_flistxattr(t: Task, file: File, list_addr: int, size: int) -> int:
     return _list(t, path_of(file), list_addr, size)
 
 
-@syscall("removexattr", Path, Addr)
+@syscall("removexattr", Path, Addr, support="partial", note=NO_ACL)
 def sys_removexattr(t: Task, path: bytes, name_addr: int) -> int:
     return _remove(t, walk(t, AT_FDCWD, path), name_addr)
 
 
-@syscall("lremovexattr", Path, Addr)
+@syscall("lremovexattr", Path, Addr, support="partial", note=NO_ACL)
 def sys_lremovexattr(t: Task, path: bytes, name_addr: int) -> int:
     return _remove(t, walk(t, AT_FDCWD, path, 0), name_addr)
 
 
-@syscall("fremovexattr", Fd, Addr)
+@syscall("fremovexattr", Fd, Addr, support="partial", note=NO_ACL)
 def sys_fremovexattr(t: Task, file: File, name_addr: int) -> int:
     return _remove(t, path_of(file), name_addr)

@@ -74,10 +74,13 @@ def test_one_file(guest: Any) -> None:
     assert events(file) == [(wd, abi.IN_MODIFY, b"")]  # the same again is one event
     assert guest.call("inotify_add_watch", fd, b"/f", abi.IN_OPEN | abi.IN_MASK_ADD) == wd
     assert guest.call("inotify_add_watch", fd, b"/f", abi.IN_OPEN | abi.IN_MASK_CREATE) == EEXIST
-    guest.open(b"/f")
+    second = guest.open(b"/f")
     guest.write(new, b"z")
     assert [mask for _, mask, _ in events(file)] == [abi.IN_OPEN, abi.IN_MODIFY]
     guest.call("unlink", b"/f")
+    guest.call("close", new)
+    assert events(file) == []  # a file lasts as long as a descriptor
+    guest.call("close", second)
     assert [mask for _, mask, _ in events(file)] == [abi.IN_DELETE_SELF, abi.IN_IGNORED]
     assert guest.call("inotify_rm_watch", fd, wd) == EINVAL
     guest.call("close", fd)
