@@ -1,4 +1,4 @@
-/* The Sentry's own filter (seccomp(2)), and transfers on descriptors that may block. Holds no policy. */
+/* The Sentry's own filter (seccomp(2)), and calls on descriptors for which Python has no name. Holds no policy. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -21,6 +21,12 @@ int eng_confine(const void *filter, unsigned len)
 		return -errno;
 	rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
 	return rc < 0 ? -errno : rc ? -EBUSY : 0; /* a positive result is a thread that has another filter */
+}
+
+/* fallocate(2) with a mode. 0 or -errno. */
+int eng_fallocate(int fd, int mode, int64_t offset, int64_t length)
+{
+	return syscall(SYS_fallocate, fd, mode, offset, length) ? -errno : 0;
 }
 
 /* The poll(2) events of one descriptor that are true now, or -errno. */

@@ -27,6 +27,7 @@ int eng_signalfd(int fd, uint64_t mask);
 void *eng_launch_state(void);
 int eng_spawn(const void *filter, unsigned filter_len, int loader_fd, int loader_at, char **argv, char **envp);
 int eng_confine(const void *filter, unsigned len);
+int eng_fallocate(int fd, int mode, int64_t offset, int64_t length);
 int eng_ready(int fd, int events);
 int64_t eng_receive(int fd, void *buf, uint64_t size);
 int64_t eng_send(int fd, const void *data, uint64_t size);

@@ -54,6 +54,7 @@ FCNTL = {
     1033: "F_ADD_SEALS: memfd_create(2)",
     1034: "F_GET_SEALS",
 }
+ALLOCATIONS = {0: "room for a file", 1: "room behind its end", 3: "a hole", 0x10: "zeros", 0x11: "zeros in it"}
 LIMITS = {9: "RLIMIT_AS", 0: "RLIMIT_CPU", 2: "RLIMIT_DATA", 8: "RLIMIT_MEMLOCK", 3: "RLIMIT_STACK"}
 S_IFMT, S_IFCHR = 0o170000, 0o020000
 NODES = {0o010000: "a fifo", 0o140000: "a socket's name"}
@@ -89,7 +90,8 @@ def calls() -> list[HostCall]:
     for dev, text in CHARACTER_DEVICES.items():
         tests = ((2, "mask", S_IFMT, S_IFCHR), (3, "==", dev))
         out.append(HostCall("mknodat", tests, f"/dev/{text}, as images have it"))
-    out.append(HostCall("fallocate", ((1, "==", 0),), "room for a file, no holes or shifts"))
+    for mode, text in ALLOCATIONS.items():
+        out.append(HostCall("fallocate", ((1, "==", mode),), text))
     for name in ("fchownat", "fchmodat", "utimensat", "fgetxattr", "fsetxattr", "fremovexattr", "flistxattr"):
         out.append(HostCall(name, (), GUEST_ATTRIBUTE))
     out += [HostCall("fcntl", ((1, "==", command),), text) for command, text in FCNTL.items()]

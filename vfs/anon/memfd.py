@@ -21,13 +21,13 @@ from sentry.abi.flags import (
     O_RDWR,
     S_IFREG,
 )
+from sentry.engine._engine import lib
 from vfs.anon.inode import DEV_SHM, AnonInode
 from vfs.core.file import File, Stat
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
-HOLE_LIMIT = 64 << 20  # bytes that one fallocate(2) clears
 
 
 def errno_of(err: OSError) -> type[Errno]:
@@ -132,24 +132,15 @@ class MemFile(File):
     def allocate(self, mode: int, offset: int, length: int) -> None:
         fd = self.inode.rw_fd
         if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-            if self.seals() & (fcntl.F_SEAL_WRITE | 16):
-                raise EPERM
-            end = min(offset + length, os.fstat(fd).st_size)
-            if end - offset > HOLE_LIMIT:
-                raise EOPNOTSUPP
-            zeros = bytes(1 << 20)
-            while offset < end:
-                offset += self.pwrite(zeros[: end - offset], offset)
+            error = lib.eng_fallocate(fd, mode, offset, length)  # the host keeps the seals
+            if error:
+                raise BY_CODE.get(-error, EIO)
             return
         if mode not in (0, FALLOC_FL_KEEP_SIZE):
             raise EOPNOTSUPP
-        if mode == FALLOC_FL_KEEP_SIZE:
-            length = min(offset + length, os.fstat(fd).st_size) - offset  # what lies behind the end is only a hint
-        if length > 0:
-            try:
-                os.posix_fallocate(fd, offset, length)
-            except OSError as err:
-                raise errno_of(err)
+        # memory is taken when it is written, as from all that the guest has of it
+        if mode == 0 and offset + length > os.fstat(fd).st_size:
+            self.truncate(offset + length)
 
     def sync(self, data_only: bool = False) -> None:
         pass

@@ -10,7 +10,7 @@ from itertools import count
 from os import O_CREAT, O_EXCL, O_RDONLY, O_RDWR
 from time import monotonic_ns
 
-from sentry.abi.const.files import SEEK_DATA, SEEK_HOLE
+from sentry.abi.const.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, SEEK_DATA, SEEK_HOLE
 from sentry.abi.errno import EFBIG, ENOSPC, ENXIO, Errno
 from vfs.fs import host_calls as host
 
@@ -198,6 +198,16 @@ class Blob:
             self.spill()
         host.truncate(self.backing.fd(self.number), size)
         self.size = size
+
+    def clear(self, start: int, end: int) -> None:
+        """Zeros in place of what is there; the host's pages go."""
+        if start >= end:
+            return
+        if self.small is None:
+            host.allocate(self.backing.fd(self.number), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, end - start)
+        elif start < len(self.small):
+            stop = min(end, len(self.small))
+            self.small[start:stop] = bytes(stop - start)
 
     def blocks(self) -> int:
         """In units of 512 bytes."""

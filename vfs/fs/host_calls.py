@@ -13,6 +13,7 @@ from fcntl import F_SETFL, fcntl
 from os import O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 
 from sentry.abi.errno import BY_CODE, EINVAL, EIO, Errno
+from sentry.engine._engine import lib
 from vfs.core.node import Name
 
 ENCODING = sys.getfilesystemencoding()
@@ -325,12 +326,11 @@ def truncate(fd: int, size: int) -> None:
         raise error(err)
 
 
-def allocate(fd: int, offset: int, length: int) -> None:
-    """fallocate(2) with mode 0."""
-    try:
-        os.posix_fallocate(fd, offset, length)
-    except OSError as err:
-        raise error(err)
+def allocate(fd: int, mode: int, offset: int, length: int) -> None:
+    """fallocate(2): the host makes holes at once, whatever their size."""
+    result = lib.eng_fallocate(fd, mode, offset, length)
+    if result < 0:
+        raise BY_CODE.get(-result, EIO)()
 
 
 def sync(fd: int, data_only: bool) -> None:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 ENTRY_SIZE = 20  # what Linux's tmpfs counts for a name in a directory's size
 XATTR_ROOM = 128 * 1024  # for all extended attributes of one inode
-ZERO_STEP = 1 << 20
 
 
 def _weight(xattrs: dict[bytes, bytes]) -> int:
@@ -247,9 +246,7 @@ class TmpInode(Inode):
         ):
             raise EOPNOTSUPP
         if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE):
-            at, stop = offset, min(end, blob.size)
-            while at < stop:
-                at += blob.pwrite(bytes(min(stop - at, ZERO_STEP)), at)
+            blob.clear(offset, min(end, blob.size))
         elif end - blob.size > blob.space.room():
             raise ENOSPC
         if end > blob.size and not mode & FALLOC_FL_KEEP_SIZE:
