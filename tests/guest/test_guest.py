@@ -29,7 +29,7 @@ def build(name: str) -> None:
     """Compile one program unless it is newer than all that it is made of."""
     entry, target = MANIFEST[name], BUILD / name
     source = HERE / entry.get("source", f"{name}.c")
-    made_of = (source, HERE / "check.h", HERE / "manifest.toml", Path(__file__))
+    made_of = (source, *HERE.glob("*.h"), HERE / "manifest.toml", Path(__file__))
     if target.exists() and target.stat().st_mtime > max(p.stat().st_mtime for p in made_of):
         return
     fresh = BUILD / f".{name}.{os.getpid()}"
