@@ -272,7 +272,7 @@ def _drop_set_id(t: Task, place: tree.Path) -> None:
 
 @syscall(
     "fallocate", Fd, Int, Off, Off, support="partial",
-    note="no COLLAPSE_RANGE and INSERT_RANGE; a hole is written with zeros",
+    note="no COLLAPSE_RANGE and INSERT_RANGE",
 )  # fmt: skip
 def sys_fallocate(t: Task, file: File, mode: int, offset: int, length: int) -> int:
     if offset < 0 or length <= 0:
