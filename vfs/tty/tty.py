@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["BACKLOG_LIMIT", "PTS_MAJOR", "Port", "Tty", "TtyStop"]
 
 PTS_MAJOR = 136
+TURN = 4096  # typed bytes that are looked at in one go: 12 ms
 BACKLOG_LIMIT = 65536  # typed bytes that wait until the line discipline has room
 BATCH = 4096
 
@@ -55,8 +56,8 @@ class Tty:
     """
 
     __slots__ = (
-        "backlog", "dev", "exclusive", "hangups", "index", "kernel", "ldisc", "opens", "pgrp", "port", "queue",
-        "session", "winsize",
+        "backlog", "deferred", "dev", "exclusive", "hangups", "index", "kernel", "ldisc", "opens", "pgrp", "port",
+        "queue", "session", "winsize",
     )  # fmt: skip
 
     def __init__(self, kernel: Kernel, port: Port, index: int, termios: Termios | None = None) -> None:
@@ -73,24 +74,32 @@ class Tty:
         self.opens = 0
         self.exclusive = False
         self.hangups = 0
+        self.deferred = False
 
     # typed bytes --------------------------------------------------------------------------------------------------
     def feed(self, data: bytes) -> int:
         """The other end typed `data`; returns how much was taken."""
         taken = min(len(data), BACKLOG_LIMIT - len(self.backlog))
         self.backlog += data[:taken]
-        self.pump()
+        if not self.deferred:
+            self.pump()
         return taken
 
     def pump(self) -> None:
-        """Pass waiting bytes on to the line discipline, and what it makes of them to where it belongs."""
+        """Pass waiting bytes on to the line discipline, and what it makes of them to where it belongs; no more than
+        TURN at a time, the rest from the loop."""
         ldisc = self.ldisc
+        left = TURN
         before, was_full, stopped = ldisc.readable(), len(self.backlog) == BACKLOG_LIMIT, ldisc.stopped
         while self.backlog:
+            if left <= 0:
+                self._go_on_later()
+                break
             received = ldisc.receive(bytes(self.backlog[:BATCH]))
             if not received.taken:
                 break
             del self.backlog[: received.taken]
+            left -= received.taken
             for signo in received.signals:
                 if self.pgrp:
                     self.kernel.signals.send_pgrp(self.pgrp, signo)
@@ -104,6 +113,15 @@ class Tty:
             self.queue.notify(IN | RDNORM)
         if was_full and len(self.backlog) < BACKLOG_LIMIT:
             self.port.accepts()
+
+    def _go_on_later(self) -> None:
+        if not self.deferred:
+            self.deferred = True
+            self.kernel.defer(self._go_on)
+
+    def _go_on(self) -> None:
+        self.deferred = False
+        self.pump()
 
     def flush_input(self) -> None:
         self.ldisc.flush_input()

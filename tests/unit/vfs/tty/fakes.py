@@ -104,6 +104,7 @@ class Kernel:
         self.pgids: dict[int, int] = {}
         self.sids: dict[int, int] = {}
         self.current: Any = None
+        self.deferred: list[Callable[[], None]] = []
         self.watched: dict[int, tuple[int, Callable[[int], None]]] = {}
 
     def process(self, host_pid: int, pgid: int = 0, sid: int = 0, parent: Group | None = None) -> Any:
@@ -133,6 +134,14 @@ class Kernel:
 
     def unwatch(self, host_fd: int) -> None:
         del self.watched[host_fd]
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        self.deferred.append(callback)
+
+    def turn(self) -> None:
+        """What the loop does after a call."""
+        while self.deferred:
+            self.deferred.pop(0)()
 
     def pass_time(self, duration_ns: int) -> None:
         self.time_ns += duration_ns
