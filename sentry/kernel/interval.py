@@ -25,13 +25,14 @@ CLOCK_REALTIME, CLOCK_MONOTONIC = 0, 1
 SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 0, 1, 2, 4
 DELAYTIMER_MAX = 0x7FFF_FFFF
 MAX_TIMERS = 4096
+PENDING_NS = 1_000_000  # how soon an interval timer looks again whether its last signal was taken
 MIN_INTERVAL_NS = 1_000  # an interval of a nanosecond must not keep the Sentry busy for ever
 
 
 class Alarm:
     """A deadline with an interval on one clock; calls `fire(expirations)`."""
 
-    __slots__ = ("kernel", "clock", "cpu", "deadline_ns", "interval_ns", "timer")
+    __slots__ = ("kernel", "clock", "cpu", "deadline_ns", "interval_ns", "silent", "timer")
 
     def __init__(self, kernel: Kernel, clock: int, cpu: CpuClock | None = None) -> None:
         self.kernel = kernel
@@ -39,6 +40,7 @@ class Alarm:
         self.cpu = cpu
         self.deadline_ns = 0  # on `cpu`, else on CLOCK_MONOTONIC; 0 when disarmed
         self.interval_ns = 0
+        self.silent = False  # nobody is told of an expiration: it is counted when somebody asks
         self.timer: Timer | None = None
 
     def now_ns(self) -> int:
@@ -46,6 +48,8 @@ class Alarm:
 
     def get(self) -> tuple[int, int]:
         """(ns left, interval in ns); left is 0 when disarmed and at least 1 when armed."""
+        if self.silent and self.deadline_ns:
+            self._forward()
         if not self.deadline_ns:
             return 0, self.interval_ns
         return max(self.deadline_ns - self.now_ns(), 1), self.interval_ns
@@ -69,6 +73,8 @@ class Alarm:
 
     def _wait(self, now: int) -> None:
         """Have `_due` called at the deadline; for a CPU clock at the earliest time at which it can be reached."""
+        if self.silent:
+            return
         timers = self.kernel.timers
         if self.cpu is None:
             self.timer = timers.add(max(self.deadline_ns, now + 1), self._due)
@@ -81,15 +87,29 @@ class Alarm:
         if now < self.deadline_ns:
             self._wait(now)
             return
-        count = 1
-        if self.interval_ns:
-            step = max(self.interval_ns, MIN_INTERVAL_NS)
-            count += max(now - self.deadline_ns, 0) // step
-            self.deadline_ns += count * step
+        count = self._forward()
+        if self.deadline_ns:
             self._wait(now)
-        else:
-            self.deadline_ns = 0
         self.fire(count)
+
+    def _forward(self) -> int:
+        """Past the expirations that were; their number."""
+        late_ns = self.now_ns() - self.deadline_ns
+        if late_ns < 0:
+            return 0
+        if not self.interval_ns:
+            self.deadline_ns = 0
+            return 1
+        step = max(self.interval_ns, MIN_INTERVAL_NS)
+        count = 1 + late_ns // step
+        self.deadline_ns += count * step
+        return count
+
+    def later(self, delay_ns: int) -> None:
+        """Not before that time, however short the interval is."""
+        if self.timer is not None and self.cpu is None:
+            self.timer.cancel()
+            self.timer = self.kernel.timers.add(max(self.deadline_ns, self.kernel.now_ns() + delay_ns), self._due)
 
     def fire(self, count: int) -> None:
         raise NotImplementedError
@@ -125,16 +145,16 @@ class PosixTimer(Alarm):
         self.group = group
         self.id = number
         self.notify = notify
+        self.silent = notify == SIGEV_NONE
         self.signo = signo
         self.value = value
         self.target = target
         self.overrun = self.queued = self.missed = 0
 
     def fire(self, count: int) -> None:
-        if self.notify == SIGEV_NONE:
-            return
         if self.interval_ns and self.pending():
             self.missed = min(self.missed + count, DELAYTIMER_MAX)
+            self.later(PENDING_NS)
             return
         self.overrun = self.queued
         self.queued, self.missed = min(self.missed + count - 1, DELAYTIMER_MAX), 0

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from time import monotonic_ns
 
+MAX_DUE = 64  # callbacks of one round: calls are taken in between
+
 
 class Timer:
     """A callback at a time; `cancel` is cheap, the heap forgets cancelled ones when they come up."""
@@ -55,12 +57,12 @@ class Timers:
         return left if left > 0 else 0
 
     def due(self) -> Iterator[Callable[[], None]]:
-        """The callbacks that are due now; a callback that adds a due timer does not run it in this round."""
+        """The callbacks that are due now, MAX_DUE at most; one that adds a due timer does not run it in this round."""
         heap = self._heap
         if not heap or heap[0].deadline_ns > (now := monotonic_ns()):
             return
-        due = []
-        while heap and heap[0].deadline_ns <= now:
+        due: list[Timer] = []
+        while heap and heap[0].deadline_ns <= now and len(due) < MAX_DUE:
             due.append(heappop(heap))
         for timer in due:
             callback = timer.callback
