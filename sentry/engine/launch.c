@@ -31,6 +31,8 @@
 #define CLONE_NEWTIME 0x80
 #endif
 
+enum { MAX_QUEUED = 16384 }; /* as sentry/kernel/limits.py tells the guest */
+
 /* What the launch tells the Sentry, on a page that both share. `failed_step` names the line that went wrong. */
 struct launch_state {
 	volatile int spawner_ready, mapped, init_pid, listener, failed_step, failed_errno;
@@ -63,6 +65,20 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Queued signals are counted for the host's user as well, whom other containers and the host itself share (setrlimit(2)). */
+static int limit_queue(void)
+{
+	struct rlimit queue;
+
+	if (getrlimit(RLIMIT_SIGPENDING, &queue))
+		return -1;
+	if (queue.rlim_max > MAX_QUEUED)
+		queue.rlim_max = MAX_QUEUED;
+	if (queue.rlim_cur > queue.rlim_max)
+		queue.rlim_cur = queue.rlim_max;
+	return setrlimit(RLIMIT_SIGPENDING, &queue);
+}
+
 static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *prog, int loader_fd, int loader_at, char **argv,
 				 char **envp)
 {
@@ -90,7 +106,7 @@ static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *pro
 	if (fcntl(loader_at, F_SETFD, 0) || syscall(SYS_close_range, 0, loader_at - 1, 0) ||
 	    syscall(SYS_close_range, loader_at + 1, ~0U, 0))
 		fail(st, 17);
-	if (setrlimit(RLIMIT_CORE, &no_core))
+	if (setrlimit(RLIMIT_CORE, &no_core) || limit_queue())
 		fail(st, 18);
 	for (int cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);

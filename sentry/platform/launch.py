@@ -39,7 +39,7 @@ LAUNCH_TIMEOUT_S = 20.0
 
 STEPS = {
     1: "namespaces", 2: "clone", 10: "setsid", 11: "user", 12: "private mounts", 13: "empty root", 14: "pivot_root",
-    15: "read-only root", 16: "loader descriptor", 17: "closing descriptors", 18: "core limit", 19: "capabilities",
+    15: "read-only root", 16: "loader descriptor", 17: "closing descriptors", 18: "limits", 19: "capabilities",
     20: "no_new_privs", 21: "seccomp filter", 22: "loader",
 }  # fmt: skip
 
