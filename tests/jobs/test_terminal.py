@@ -87,7 +87,6 @@ def test_dash_job_control(dash: Terminal) -> None:
     dash.prompt()
     dash.run("echo status $?", "status 130")
     dash.run("sleep 100 & sleep 200 &")
-    dash.quiet("never", 0.5)  # an interactive dash ignores SIGTERM, and so do its children at first
     dash.quiet("never", 0.3)        # until both have left the shell's ignored SIGTERM behind
     dash.run("kill %1 %2; wait; echo waited", "waited")
 
