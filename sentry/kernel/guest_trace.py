@@ -373,10 +373,12 @@ class GuestTrace:
 
     def _exec(self, tracee: Tracee) -> None:
         t = tracee.task
+        tracee.message = t.tid  # the number before the exec
         former = int(lib.eng_event_message(t.host_tid))
         if former > 0 and former != t.host_tid:  # not the leader execed: it has the leader's number from here on
             mover = self.tracees.pop(former, None)
             if mover is not None:
+                mover.message = mover.task.tid
                 self._forget(tracee)
                 mover.tracer.tracees.pop(former, None)
                 mover.task = t

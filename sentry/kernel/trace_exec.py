@@ -140,7 +140,6 @@ class TraceExec:
         if self.guest.tracees.get(t.host_tid) is not tracee:  # its tracer died meanwhile
             stops.release(t)
             return
-        tracee.message = t.tid
         tracee.starting = False
         if tracee.seized and not tracee.options & PTRACE_O_TRACEEXEC:  # only the end of its call is to be seen
             tracee.synthetic = True

@@ -90,6 +90,40 @@ TEST(exec_of_a_seized_one_is_silent)
 	REAP_OK(pid);
 }
 
+static void *exec_in_thread(void *arg)
+{
+	(void)arg;
+	exec_true();
+	return NULL;
+}
+
+static void thread_execs(void)
+{
+	pthread_t thread;
+	EQ(pthread_create(&thread, NULL, exec_in_thread, NULL), 0);
+	for (;;)
+		pause();
+}
+
+TEST(exec_from_a_thread)
+{
+	pid_t pid = traced_child(thread_execs);
+	unsigned long message = 0;
+	OK(trace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE));
+	OK(trace(PTRACE_CONT, pid, 0, 0));
+	EQ(next_stop(pid), EVENT(PTRACE_EVENT_CLONE));
+	OK(trace(PTRACE_GETEVENTMSG, pid, 0, (long)&message));
+	pid_t tid = message;
+	EQ(next_stop(tid), STOPPED(SIGSTOP));
+	OK(trace(PTRACE_CONT, pid, 0, 0));
+	OK(trace(PTRACE_CONT, tid, 0, 0));
+	EQ(next_stop(pid), EVENT(PTRACE_EVENT_EXEC)); /* with the leader's number */
+	OK(trace(PTRACE_GETEVENTMSG, pid, 0, (long)&message));
+	EQ(message, tid);
+	OK(trace(PTRACE_CONT, pid, 0, 0));
+	REAP_OK(pid);
+}
+
 static void fork_once(void)
 {
 	pid_t pid = OK(fork());
