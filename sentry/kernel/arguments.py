@@ -23,7 +23,7 @@ def check_arguments(t: Task, argv_addr: int, envp_addr: int, execfn: bytes) -> N
     total = len(execfn) + 1 + 8 * len(pointers)
     if total > limit:
         raise E2BIG
-    for length in _lengths(t, pointers):
+    for length in _lengths(t, pointers, limit):
         total += length + 1
         if length >= MAX_ARG_STRLEN or total > limit:
             raise E2BIG
@@ -50,11 +50,12 @@ def _pointers(t: Task, addr: int, limit: int) -> list[int]:
             raise E2BIG
 
 
-def _lengths(t: Task, pointers: list[int]) -> list[int]:
-    """Length of each string; neighbours are read together."""
-    out: list[int] = []
+def _lengths(t: Task, pointers: list[int], limit: int) -> list[int]:
+    """Length of each string; neighbours are read together. E2BIG as soon as they are too long together, since many
+    pointers into one long string would cost the square of it."""
     order = sorted(set(pointers))
     at = 0
+    total = 0
     found: dict[int, int] = {}
     while at < len(order):
         low = order[at]
@@ -68,10 +69,12 @@ def _lengths(t: Task, pointers: list[int]) -> list[int]:
         block = t.mem.read_some(low, size)
         for pointer in order[at:end]:
             nul = block.find(b"\0", pointer - low)
-            found[pointer] = nul - (pointer - low) if nul >= 0 else _length(t, pointer)
+            length = found[pointer] = nul - (pointer - low) if nul >= 0 else _length(t, pointer)
+            total += length
+            if total > limit:
+                raise E2BIG
         at = end
-    out.extend(found[p] for p in pointers)
-    return out
+    return [found[p] for p in pointers]
 
 
 def _length(t: Task, addr: int) -> int:
