@@ -38,18 +38,18 @@ class Placement:
         self._hold_ns = APART_NS
         self._delay_ns = 0
         self._since_ns = 0
-        self._schedstat = -1
+        self._schedstat = self._stat = -1  # our own in /proc, open all the time: descriptors may run out
         self._seen = -1
         self._busy = 0.0
         self._crowding = 0.0
         if self.enabled:
+            self._schedstat = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            self._stat = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
             self._gather()
 
     def start_ticking(self) -> None:
         """A call came in while nothing ticked."""
         self.ticking = True
-        if self._schedstat < 0:
-            self._schedstat = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
         self._delay_ns = self._waited()
         self._since_ns = self.kernel.now_ns()
         self.kernel.timers.add(self._since_ns + TICK_NS, self._tick)
@@ -92,10 +92,15 @@ class Placement:
 
     def _gather(self) -> None:
         self.together = True
-        cpu = {_this_cpu(self.cpus)}
+        cpu = {self._this_cpu()}
         os.sched_setaffinity(0, cpu)
         for task in self.kernel.tasks.values():
             _place(task, cpu)
+
+    def _this_cpu(self) -> int:
+        """The CPU that we run on (proc_pid_stat(5), field 39)."""
+        cpu = int(os.pread(self._stat, 1024, 0).rpartition(b")")[2].split()[36])
+        return cpu if cpu in self.cpus else min(self.cpus)
 
     def _spread(self) -> None:
         self.together = False
@@ -114,10 +119,3 @@ def _place(task: Task, cpus: set[int] | frozenset[int]) -> None:
         os.sched_setaffinity(task.host_tid, cpus)
     except OSError:
         pass  # it is gone
-
-
-def _this_cpu(cpus: frozenset[int]) -> int:
-    """The CPU that we run on (proc_pid_stat(5), field 39)."""
-    with open("/proc/self/stat", "rb") as f:
-        cpu = int(f.read(1024).rpartition(b")")[2].split()[36])
-    return cpu if cpu in cpus else min(cpus)

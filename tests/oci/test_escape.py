@@ -14,7 +14,7 @@ from tests.oci.programs import HERE, Programs
 
 Make = Callable[..., Container]
 Attack = Callable[..., str]
-PROGRAMS = ("view", "paths", "reach", "calls", "races", "exhaust")
+PROGRAMS = ("view", "paths", "mounts", "reach", "devices", "calls", "races", "exhaust", "exhaust_tasks")
 ALL_CAPS = ["CAP_" + name for name in """CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP
     LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
     SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE
