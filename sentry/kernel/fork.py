@@ -36,8 +36,6 @@ def check_clone(t: Task, flags: int) -> None:
         raise EPERM
     if flags & CLONE_THREAD and not flags & CLONE_SIGHAND or flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL
-    if t.on_stop is _cloner_stopped:  # an earlier clone that failed: no trap is on its way
-        t.on_stop = t.clone_pending = None
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
     nproc = t.group.limits.nproc
@@ -52,6 +50,14 @@ def begin_clone(t: Task, flags: int) -> None:
         raise ESRCH
     t.clone_pending = flags
     t.on_stop = _cloner_stopped
+
+
+def clone_failed(t: Task) -> None:
+    """`t` makes a further call: its clone gave no event, and no trap is on its way. It stays traced until its next
+    stop."""
+    t.clone_pending = None
+    if t.on_stop is _cloner_stopped:
+        t.on_stop = None
 
 
 def _tasks_of(t: Task) -> int:

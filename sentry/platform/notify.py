@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sentry.abi.errno import BY_CODE, EIO, Errno
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.exec import loader_call
+from sentry.kernel.fork import clone_failed
 from sentry.kernel.parking import park
 from sentry.platform.native import LOADER_MAGIC
 from sentry.platform.placement import Placement
@@ -158,6 +159,8 @@ class NotifyPlatform:
                 t.request_id = request
                 t.continued_nr = -1
                 t.ended = False
+                if t.clone_pending is not None:
+                    clone_failed(t)
                 call = tuple(args)
                 if trace is not None:
                     t.call = (nr, call)
