@@ -76,22 +76,23 @@ class Run(Place):
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root, self.scratch = root, scratch
         self.serial = itertools.count()
-        self.last = ""
+        self.last = ""      # one at a time; this one may still be there
 
     def begin(self, argv: Sequence[str], terminal: bool = False) -> list[str]:
-        self.last = f"jobs-{os.getpid()}-{next(self.serial)}"
-        bundle = self.scratch / self.last
+        self.last = name = f"jobs-{os.getpid()}-{next(self.serial)}"
+        bundle = self.scratch / name
         bundle.mkdir(parents=True)
         settings: dict[str, Any] = config(argv, terminal=terminal)
         settings["root"] = {"path": str(self.root)}
         settings["mounts"].append(SHM)
-        settings["linux"]["cgroupsPath"] += f"-{self.last}"
+        settings["linux"]["cgroupsPath"] += f"-{name}"
         (bundle / "config.json").write_text(json.dumps(settings))
-        return [*runtime(), f"--root={self.scratch / 'state'}", "run", "--bundle", str(bundle), self.last]
+        return [*runtime(), f"--root={self.scratch / 'state'}", "run", "--bundle", str(bundle), name]
 
     def tidy(self) -> None:
-        subprocess.run([*runtime(), f"--root={self.scratch / 'state'}", "delete", "--force", self.last],
-                       capture_output=True, timeout=60, check=False)
+        if self.last:
+            subprocess.run([*runtime(), f"--root={self.scratch / 'state'}", "delete", "--force", self.last],
+                           capture_output=True, timeout=60, check=False)
 
 
 class InPodman(Place):
@@ -99,6 +100,10 @@ class InPodman(Place):
 
     def __init__(self, podman: Podman) -> None:
         self.podman = podman
+
+    def command(self, place: str, argv: Sequence[str]) -> list[str]:
+        """Standard error joins the output inside: conmon has a pipe for each, and two pipes keep no order."""
+        return self.begin(["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *argv])
 
     def begin(self, argv: Sequence[str], terminal: bool = False) -> list[str]:
         options = ["-it" if terminal else "-i", "--network=none"]
@@ -145,7 +150,11 @@ def chroot(root: Path) -> Iterator[Place]:
 @contextmanager
 def run(root: Path) -> Iterator[Place]:
     with copy_on_write(root) as own, scratch_directory() as scratch:
-        yield Run(own, scratch)
+        place = Run(own, scratch)
+        try:
+            yield place
+        finally:
+            place.tidy()
 
 
 @contextmanager

@@ -95,10 +95,12 @@ def test_job(name: str, at: places.Place, root: Path, expected: Expect, full: bo
 def test_at_a_terminal(session: Callable[[Terminal], None], at: places.Place) -> None:
     """Job control of a shell that is the container's pid 1: what it must do is told in test_terminal.py."""
     shell = test_terminal.DASH if session is test_terminal.test_dash_job_control else test_terminal.BASH
-    with Terminal(at.begin(["/usr/bin/env", "-i", *SETTINGS, *shell], terminal=True)) as t:
-        t.prompt()
-        session(t)
-        if session in QUICK_SESSIONS:       # these end at a prompt; dash as pid 1 outlives its terminal
-            t.line("exit 7")
-            assert t.exit_status() == 7
-    at.tidy()
+    try:
+        with Terminal(at.begin(["/usr/bin/env", "-i", *SETTINGS, *shell], terminal=True)) as t:
+            t.prompt()
+            session(t)
+            if session in QUICK_SESSIONS:       # these end at a prompt; dash as pid 1 outlives its terminal
+                t.line("exit 7")
+                assert t.exit_status() == 7
+    finally:
+        at.tidy()
