@@ -80,6 +80,7 @@ class BootConfig:
     caps          (bounding, effective, inheritable, permitted, ambient) as bit sets
     rlimits       {RLIMIT_* number: (soft, hard)}
     id_maps       (uid, gid) maps of (inside, outside, count); empty means identity
+    mortal_init   a signal from outside that pid 1 neither handles nor ignores ends it, as it would any other process
     overlay       the root is the lower layer below a memory upper; the host's files are never written
     stdio         host descriptors of 0, 1 and 2, each non-blocking where the host let us, or CONSOLE
     preserved     {guest number: host descriptor} beyond these (--preserve-fds)
@@ -114,6 +115,7 @@ class BootConfig:
         self.root_fd = -1
         self.root_readonly = False
         self.overlay = False
+        self.mortal_init = False
         self.mounts: list[BootMount] = []
         self.masked_paths: list[bytes] = []
         self.readonly_paths: list[bytes] = []

@@ -99,6 +99,7 @@ def _platform(config: BootConfig) -> NotifyPlatform:
 def _kernel(config: BootConfig, platform: NotifyPlatform) -> Kernel:
     kernel = Kernel(platform, config)
     kernel.released = False
+    kernel.mortal_init = config.mortal_init
     kernel.backing = config.backing_fd
     kernel.uts = Uts(config.hostname or b"localhost", config.domainname or b"(none)")
     kernel.debugging = config.debug

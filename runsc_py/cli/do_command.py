@@ -39,6 +39,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     container_id = f"{PREFIX}{os.getpid()}"
     spec = _spec(options)
     spec.namespaces = {} if settings.network == "host" else {"network": ""}
+    spec.mortal_init = True  # ^C ends a command, also one without a handler
     tty_fd = -1
     if os.isatty(0):
         from runsc_py.host.tty import own_description

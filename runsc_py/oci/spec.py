@@ -69,6 +69,7 @@ class Spec:
         self.masked_paths: list[str] = []
         self.readonly_paths: list[str] = []
         self.seccomp: object = None
+        self.mortal_init = False  # not in config.json: `do` sets it
 
     @classmethod
     def read(cls, text: bytes, bundle: str) -> Spec:

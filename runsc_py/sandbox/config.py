@@ -37,6 +37,7 @@ def boot_config(host: Host, container_id: str, spec: Spec, settings: Settings, o
     config.id_maps = tuple(spec.uid_maps), tuple(spec.gid_maps)
     config.root_readonly = spec.root_readonly
     config.overlay = overlay
+    config.mortal_init = spec.mortal_init
     config.masked_paths = [os.fsencode(path) for path in spec.masked_paths]
     config.readonly_paths = [os.fsencode(path) for path in spec.readonly_paths]
     config.devices = [BootDevice(os.fsencode(d.path), d.mode, d.major, d.minor, d.uid, d.gid) for d in spec.devices]

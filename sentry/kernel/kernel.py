@@ -68,6 +68,8 @@ class Kernel:
         self.backing = -1
         self.stopping = False
         self.exit_status: int | None = None  # wait status of pid 1
+        self.mortal_init = False  # pid 1 dies of signals from outside as any process does
+        self.init_signal = 0  # that it died of so
         self.released = True  # false until `start`: pid 1 waits in the loader
         self.pending_release: Callable[[], None] | None = None
         self.group_death_hooks: list[Callable[[ThreadGroup], None]] = []

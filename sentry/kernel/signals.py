@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 EINTR = 4
 SIGKILL, SIGPIPE, SIGALRM, SIGCHLD, SIGCONT, SIGSTOP = 9, 13, 14, 17, 18, 19
 SA_SIGINFO = 4
+# Ignored by default, or a stop: SIGCHLD, SIGCONT, SIGURG, SIGWINCH; SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
+NOT_FATAL = frozenset((17, 18, 23, 28, 19, 20, 21, 22))
 RECHECK_NS = (0, 50_000, 200_000, 1_000_000)  # a CONTINUEd kill lands a little later than its answer
 SCAN_NS = 1_000_000_000
 
@@ -57,6 +59,10 @@ class Signals:
         """
         if group.dead:
             return True
+        if group is self.kernel.init and self.kernel.mortal_init and self._fatal(group, signo):
+            self.kernel.init_signal = signo  # the host lets no such signal through to a pid 1
+            self.kernel.stops.kill(group.host_pid, SIGKILL)
+            return True
         if self.must_be_exact(group, signo) or (info is not None and group.sighand.get(signo).flags & SA_SIGINFO):
             task = self._taker(group, signo)
             if task is not None and self.exact.send(task, signo, info, done):
@@ -65,6 +71,10 @@ class Signals:
         self.learn(group)
         self.recheck(group)
         return True
+
+    def _fatal(self, group: ThreadGroup, signo: int) -> bool:
+        """Does `signo` end a process that has its default action (signal(7))?"""
+        return not group.sighand.get(signo).handler and signo not in NOT_FATAL
 
     def send_task(self, task: Task, signo: int, info: bytes | None = None, done: Done | None = None) -> bool:
         """To one thread (tgkill(2)); result and `done` as in `send_group`."""

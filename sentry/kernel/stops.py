@@ -110,7 +110,7 @@ class Stops:
                 self.guest.died(tracee, status)
             init = self.kernel.init
             if init is not None and tid == init.host_pid:
-                self.kernel.exit_status = status
+                self.kernel.exit_status = self.kernel.init_signal or status
             return
         if t is None and tracee is not None:
             t = tracee.task  # on its way out

@@ -187,6 +187,14 @@ def test_status_by_signal(place: str, runner: Any) -> None:
         assert t.exit_status() in (-2, 130)     # a runtime may tell the signal as a shell does
 
 
+def test_interrupt_of_a_lone_command(place: str, runner: Any) -> None:
+    """A command without a handler, which is pid 1 inside, is ended as anywhere."""
+    with at(place, runner, ["/bin/sleep", "50"]) as t:
+        t.quiet("never", 1.0)
+        t.type("\x03")
+        assert t.exit_status() in (-2, 130)
+
+
 def test_hang_up_ends_everything(place: str, runner: Any) -> None:
     with at(place, runner, BASH) as t:
         t.prompt()
