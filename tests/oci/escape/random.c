@@ -150,7 +150,7 @@ static void sequence(void)
 
 CASE(sequences)
 {
-	int rounds = given("rounds") ? atoi(given("rounds")) : 150;
+	int rounds = given("rounds") ? atoi(given("rounds")) : 100;
 	unsigned first = given("seed") ? strtoul(given("seed"), NULL, 0) : 1;
 	for (int i = 0; i < rounds; i++) {
 		pid_t pid = fork();
