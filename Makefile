@@ -13,7 +13,7 @@ help:
 	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
 	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
 	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
-	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (~15 minutes)'
+	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (8 minutes and more)'
 	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
 	@echo 'make docs         print docs/syscalls.md from the call table'
 	@echo 'make install      /usr/local/bin/runsc-py, registered with podman (make uninstall removes both)'
