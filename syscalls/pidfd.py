@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from sentry.abi.const.rights import CAP_KILL
 from sentry.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from sentry.abi.flags import O_NONBLOCK
 from sentry.kernel.bracket import hold_for_signal
@@ -70,7 +71,8 @@ def sys_pidfd_send_signal(t: Task, fd: int, signo: int, info_addr: int, flags: i
         return 0
     signals = t.kernel.signals
     living = [target for target in allowed if not target.dead]
-    if len(allowed) < len(targets) or any(g is not t.group and signals.must_be_exact(g, signo) for g in living):
+    exact = any(g is not t.group and signals.must_be_exact(g, signo) for g in living)
+    if exact or len(allowed) < len(targets) or not _may_signal_all(t, signo):
         sending = Sending(t)
         for target in living:
             if flags == TO_THREAD:
@@ -84,6 +86,11 @@ def sys_pidfd_send_signal(t: Task, fd: int, signo: int, info_addr: int, flags: i
     if hold_for_signal(t, living, signo, lambda: t.kernel.platform.answer_continue(t)):
         return DEFERRED
     return CONTINUE
+
+
+def _may_signal_all(t: Task, signo: int) -> bool:
+    """Else the host must not look at the descriptor: another thread may give its number another meaning meanwhile."""
+    return t.creds.has(CAP_KILL) or all(may_signal(t, group, signo) for group in tuple(t.kernel.groups.values()))
 
 
 def _process_group(t: Task, group: ThreadGroup) -> list[ThreadGroup]:

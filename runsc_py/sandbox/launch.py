@@ -13,7 +13,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from runsc_py.errors import Failure, failure_of
-from runsc_py.host import cgroups, network
+from runsc_py.host import cgroups, network, trees
 from runsc_py.host import flags as f
 from sentry.boot import CONSOLE
 
@@ -61,7 +61,7 @@ class Launch:
             self.config.creator_fd, self.config.stub_fd = sentry_creator.fileno(), sentry_stub.fileno()
             self.config.control_fd = self._listen()
             self.config.exit_fd = self._open(f"{self.directory.path}/exit", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            self.config.loader_fd = self._open(f"{ENGINE}/loader", os.O_RDONLY)
+            self.config.loader_fd = self._open_loader()
             procs_fds = self.cgroups.open_procs() if self.cgroups else []
             self._fork_sentry(procs_fds)
             for fd in (self.config.control_fd, self.config.exit_fd, self.config.loader_fd):
@@ -110,6 +110,14 @@ class Launch:
     # steps ------------------------------------------------------------------------------------------------------------
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+    def _open_loader(self) -> int:
+        """On a read-only mount of its own: who holds the descriptor, even as root, cannot change the host's file."""
+        mount = trees.clone(self.host, os.fsencode(f"{ENGINE}/loader"), False, f.MS_RDONLY | f.MS_NOSUID | f.MS_NODEV)
+        try:
+            return self._open(f"/proc/self/fd/{mount}", os.O_RDONLY)
+        finally:
+            os.close(mount)
 
     def _make_cgroups(self) -> None:
         if self.cgroups is None:

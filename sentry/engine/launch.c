@@ -31,7 +31,7 @@
 #define CLONE_NEWTIME 0x80
 #endif
 
-enum { MAX_QUEUED = 16384 }; /* as sentry/kernel/limits.py tells the guest */
+enum { MAX_SHARED = 16384 }; /* as sentry/kernel/limits.py tells the guest */
 
 /* What the launch tells the Sentry, on a page that both share. `failed_step` names the line that went wrong. */
 struct launch_state {
@@ -65,18 +65,18 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Queued signals are counted for the host's user as well, whom other containers and the host itself share (setrlimit(2)). */
-static int limit_queue(void)
+/* Queued signals and threads are the host's, where others share them (setrlimit(2)). */
+static int lower(int resource, rlim_t most)
 {
-	struct rlimit queue;
+	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_SIGPENDING, &queue))
+	if (getrlimit(resource, &limit))
 		return -1;
-	if (queue.rlim_max > MAX_QUEUED)
-		queue.rlim_max = MAX_QUEUED;
-	if (queue.rlim_cur > queue.rlim_max)
-		queue.rlim_cur = queue.rlim_max;
-	return setrlimit(RLIMIT_SIGPENDING, &queue);
+	if (limit.rlim_max > most)
+		limit.rlim_max = most;
+	if (limit.rlim_cur > limit.rlim_max)
+		limit.rlim_cur = limit.rlim_max;
+	return setrlimit(resource, &limit);
 }
 
 static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *prog, int loader_fd, int loader_at, char **argv,
@@ -106,7 +106,7 @@ static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *pro
 	if (fcntl(loader_at, F_SETFD, 0) || syscall(SYS_close_range, 0, loader_at - 1, 0) ||
 	    syscall(SYS_close_range, loader_at + 1, ~0U, 0))
 		fail(st, 17);
-	if (setrlimit(RLIMIT_CORE, &no_core) || limit_queue())
+	if (setrlimit(RLIMIT_CORE, &no_core) || lower(RLIMIT_SIGPENDING, MAX_SHARED) || lower(RLIMIT_NPROC, MAX_SHARED))
 		fail(st, 18);
 	for (int cap = 0; cap < 64; cap++)
 		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
