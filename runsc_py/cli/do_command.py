@@ -120,8 +120,10 @@ def _sweep(root: str) -> None:
     for name in listed(root):
         if name.startswith(PREFIX):
             try:
-                container = Container.open(root, name)
-                if not process.is_alive(*container.creator):
+                creator = Container.open(root, name).creator
+                # Without a record it is being made just now, unless nobody of that number is there any more.
+                alive = process.is_alive(*creator) if creator[0] else os.path.exists(f"/proc/{name[len(PREFIX):]}")
+                if not alive:
                     delete(root, name, force=True)
             except Failure:
                 pass  # being made or removed by another
