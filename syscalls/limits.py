@@ -49,7 +49,7 @@ def sys_setrlimit(t: Task, resource: int, limit_addr: int) -> int:
 @syscall("prlimit64", Pid, UInt, Addr, Addr, support="partial", note="RLIMIT_NOFILE ends at 16384")
 def sys_prlimit64(t: Task, pid: int, resource: int, new_addr: int, old_addr: int) -> int:
     new = t.mem.unpack(RLIMIT, new_addr) if new_addr else None
-    target = t if pid in (0, t.tid) else t.kernel.find_task(pid)
+    target = t.kernel.find_task(pid) if pid else t
     if target is None:
         raise ESRCH
     if target.group is not t.group:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import E2BIG, EFAULT, ENAMETOOLONG
@@ -23,10 +22,33 @@ def check_arguments(t: Task, argv_addr: int, envp_addr: int, execfn: bytes) -> N
     total = len(execfn) + 1 + 8 * len(pointers)
     if total > limit:
         raise E2BIG
+    if _surely_fit(t, pointers, limit - total):
+        return
     for length in _lengths(t, pointers, limit):
         total += length + 1
         if length >= MAX_ARG_STRLEN or total > limit:
             raise E2BIG
+
+
+def _surely_fit(t: Task, pointers: list[int], room: int) -> bool:
+    """The usual case, cheaply: all strings lie in a few short stretches of memory, and were each as long as its
+    stretch, there would still be room."""
+    order = sorted(pointers)
+    at = 0
+    while at < len(order):
+        low = last = order[at]
+        begin = at
+        while at < len(order) and order[at] - last < NEAR:
+            last = order[at]
+            at += 1
+        size = last - low + 256
+        size += -(low + size) & 255  # to the end of a line within the page: a copy stops at a bad page
+        if size >= MAX_ARG_STRLEN:
+            return False
+        room -= (at - begin) * size
+        if room < 0 or t.mem.read_some(low, size).find(b"\0", last - low) < 0:
+            return False
+    return True
 
 
 def _pointers(t: Task, addr: int, limit: int) -> list[int]:
@@ -34,18 +56,19 @@ def _pointers(t: Task, addr: int, limit: int) -> list[int]:
     out: list[int] = []
     if not addr:
         return out
+    chunk = 512 - (addr & 511)  # most lists are short
     while True:
-        chunk = 4096 - (addr & 4095)
         if chunk < 8:
             chunk = 8
         chunk &= ~7
-        words = struct.unpack(f"<{chunk // 8}Q", t.mem.read(addr, chunk))
+        words = memoryview(t.mem.read(addr, chunk)).cast("Q").tolist()
         try:
             out.extend(words[: words.index(0)])
             return out
         except ValueError:
             out.extend(words)
         addr += chunk
+        chunk = 4096 - (addr & 4095)
         if 8 * len(out) > limit:
             raise E2BIG
 

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -43,6 +44,9 @@ NR_EXECVE, NR_EXECVEAT = 59, 322
 ADDR_NO_RANDOMIZE = 0x40000
 REDIRECTING, INJECTED, RUNNING, COMMITTED = range(4)
 
+SETTLED_NS = 1_000_000_000
+
+_caps: WeakKeyDictionary[Inode, tuple[int, FileCaps | None]] = WeakKeyDictionary()
 _formats: WeakKeyDictionary[Inode, tuple[tuple[int, int, int], Script | Image]] = WeakKeyDictionary()
 
 
@@ -114,11 +118,24 @@ def _set_ids(t: Task, exec_: Exec) -> None:
             set_uid = inode.uid
         if inode.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP:
             set_gid = inode.gid
-        try:
-            caps = FileCaps.parse(inode.getxattr(b"security.capability"))
-        except Errno:
-            caps = None
-    exec_.creds, exec_.secure = t.creds.for_exec(set_uid, set_gid, caps)
+        caps = _file_caps(inode)
+    shared = t.fs.shared and any(o.fs is t.fs and o.group is not t.group for o in t.kernel.tasks.values())
+    exec_.creds, exec_.secure = t.creds.for_exec(set_uid, set_gid, caps, shared)
+
+
+def _file_caps(inode: Inode) -> FileCaps | None:
+    """Kept while the file's change time stands, once that is so old that a further change must show in it."""
+    changed_ns = inode.stat().ctime_ns
+    known = _caps.get(inode)
+    if known is not None and known[0] == changed_ns:
+        return known[1]
+    try:
+        caps = FileCaps.parse(inode.getxattr(b"security.capability"))
+    except Errno:
+        caps = None
+    if time.time_ns() - changed_ns > SETTLED_NS:
+        _caps[inode] = (changed_ns, caps)
+    return caps
 
 
 def _open(t: Task, place: Path) -> Program:

@@ -102,6 +102,8 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
         group.personality, group.dumpable = t.group.personality, t.group.dumpable
         group.oom_score_adj = t.group.oom_score_adj
         add_group(kernel, group)
+        if flags & CLONE_FS:
+            fs.shared = True
         if flags & CLONE_VFORK:
             group.vfork_parent = t
             t.vforking = True

@@ -9,15 +9,15 @@ if TYPE_CHECKING:
 
 
 class FsContext:
-    """Shared by tasks that were cloned with CLONE_FS (`users` counts them), copied by fork."""
+    """Shared by tasks that were cloned with CLONE_FS (`shared`: by another process), copied by fork."""
 
-    __slots__ = ("cwd", "root", "umask", "users")
+    __slots__ = ("cwd", "root", "umask", "shared")
 
     def __init__(self, root: Path, cwd: Path, umask: int = 0o022) -> None:
         self.root = root
         self.cwd = cwd
         self.umask = umask
-        self.users = 1
+        self.shared = False
 
     def copy(self) -> FsContext:
         return FsContext(self.root, self.cwd, self.umask)

@@ -52,6 +52,7 @@ class Kernel:
         self.zombies: dict[int, ThreadGroup] = {}  # dead, perhaps not yet waited for
         self.init: ThreadGroup | None = None
         self.timers = Timers()
+        self._due = False  # a timer was due when the last call was waited for
         self.ready: list[Parked] = []
         self.deferred: list[Callable[[], None]] = []
         self.late: list[Callable[[], None]] = []  # work for when no call waits to be received
@@ -133,14 +134,17 @@ class Kernel:
             work, self.deferred = self.deferred, []
             for callback in work:
                 self.guard(callback)
-        for callback in self.timers.due():
-            self.guard(callback)
+        if quiet or self._due:
+            for callback in self.timers.due():
+                self.guard(callback)
         if self.ready:
             run_ready(self)
 
     def idle_ns(self) -> int:
         """How long the loop may sleep (-1: until something happens)."""
-        return 0 if self.ready or self.deferred or self.late else self.timers.timeout_ns()
+        left = self.timers.timeout_ns()
+        self._due = left == 0
+        return 0 if self.ready or self.deferred or self.late else left
 
     # life ----------------------------------------------------------------------------------------
     def run(self) -> int:

@@ -107,7 +107,7 @@ class ThreadGroup:
     def pid(self) -> int:
         """The number that getpid(2) gives the guest."""
         if not self._pid:
-            self._pid = guest_number(self.host_pid)
+            self._pid = guest_number(self.host_pid, self.pidfd)
         return self._pid
 
     @property
