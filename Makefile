@@ -5,13 +5,14 @@ ONLY ?=
 TESTS ?= tests
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench jobs guest guest-native oci podman docs install uninstall clean help
+.PHONY: run test check bench profile jobs guest guest-native oci podman docs install uninstall clean help
 
 help:
 	@echo 'make run          set up, then `echo hi` in a sandbox: once by itself, once through podman'
 	@echo 'make test         set up, then the whole test suite (TESTS=tests/unit PYTEST_ARGS="-k pipe" for a part)'
 	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
 	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
+	@echo 'make profile CMD="find /usr"   a command in a sandbox, and which of its calls cost the Sentry what'
 	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
 	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (8 minutes and more)'
 	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
@@ -34,6 +35,10 @@ check:
 bench:
 	@tools/setup bench
 	@$(PYTHON) -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+profile:
+	@tools/setup run
+	@.venv/bin/runsc-py --profile --debug-log=.build/profile do -- sh -c '$(CMD)'; sed -n '/^profile/,$$p' .build/profile; rm -f .build/profile
 
 guest-native guest jobs oci podman:
 	@tools/setup test

@@ -92,7 +92,7 @@ class BootConfig:
     proc_fd       /proc of the Sentry's pid namespace
     loader_fd     the guest's loader (sentry/engine/loader)
     exit_fd       file in which the wait status is left for the CLI
-    log_fd        debug log and strace; -1 for none
+    log_fd        debug log, strace and profile; -1 for none
     """
 
     def __init__(self, container_id: str) -> None:
@@ -134,6 +134,7 @@ class BootConfig:
         self.exit_fd = -1
         self.log_fd = -1
         self.strace = False
+        self.profile = False
         self.debug = False
         self.platform = "notify"
         self.network = "sandbox"

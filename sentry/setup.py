@@ -14,6 +14,7 @@ from sentry.kernel.fs_context import FsContext
 from sentry.kernel.kernel import Kernel, Uts
 from sentry.kernel.limits import Limits
 from sentry.platform import launch
+from syscalls.profile import Profile
 from syscalls.strace import tracer
 from syscalls.table import table
 from vfs.anon.host_file import stdio
@@ -103,6 +104,11 @@ def _kernel(config: BootConfig, platform: NotifyPlatform) -> Kernel:
     kernel.backing = config.backing_fd
     kernel.uts = Uts(config.hostname or b"localhost", config.domainname or b"(none)")
     kernel.debugging = config.debug
+    if config.profile and config.log_fd >= 0:
+        profile = Profile(os.uname().machine)
+        profile.watch_copies()
+        platform.table = profile.table(platform.table)
+        kernel.at_end.append(lambda: _write_line(config.log_fd, profile.report()))
     if config.log_fd >= 0:
         kernel.log_fd = config.log_fd
     return kernel

@@ -14,6 +14,7 @@ USED = {
     "debug": SWITCH,
     "debug-log": VALUE,
     "strace": SWITCH,
+    "profile": SWITCH,
     "platform": VALUE,
     "network": VALUE,
     "ignore-cgroups": SWITCH,
@@ -39,7 +40,7 @@ HARMLESS = {
     **dict.fromkeys(
         "debug-to-user-log alsologtostderr strace-event log-packets net-raw gso software-gso gvisor-gro "
         "tx-checksum-offload rx-checksum-offload overlayfs-stale-read vfs2 fuse lisafs cgroupfs directfs "
-        "cpu-num-from-quota enable-core-tags buffer-pooling allow-flag-override profile iouring allow-suid "
+        "cpu-num-from-quota enable-core-tags buffer-pooling allow-flag-override iouring allow-suid "
         "reproduce-nat reproduce-nftables net-disconnect-ok systrap-disable-syscall-patching".split(),
         SWITCH,
     ),
@@ -65,6 +66,7 @@ class Settings:
         self.debug = False
         self.debug_log = ""
         self.strace = False
+        self.profile = False
         self.platform = "notify"
         self.network = "sandbox"
         self.use_cgroups = True
@@ -94,6 +96,7 @@ class Settings:
             self.root = os.path.abspath(self.root)
         self.debug_log = found.text("debug-log")
         self.strace = found.on("strace")
+        self.profile = found.on("profile")
         self.use_cgroups = not found.on("ignore-cgroups") and found.text("cgroup-manager") != "disabled"
         if found.on("oci-seccomp"):
             raise Failure("--oci-seccomp", "config.json's seccomp profile is not applied yet", "leave the option out")

@@ -44,7 +44,7 @@ def boot_config(host: Host, container_id: str, spec: Spec, settings: Settings, o
     config.sysctl = {os.fsencode(name): os.fsencode(value) for name, value in spec.sysctl.items()}
     limits = (("memory", spec.resources.memory), ("pids", spec.resources.pids))
     config.cgroup_limits = {name: value for name, value in limits if value is not None}
-    config.strace, config.debug = settings.strace, settings.debug
+    config.strace, config.debug, config.profile = settings.strace, settings.debug, settings.profile
     config.platform, config.network = settings.platform, settings.network
     config.oci_seccomp = spec.seccomp if settings.oci_seccomp else None
     config.root_fd = _root(host, spec, overlay)

@@ -74,6 +74,7 @@ class Kernel:
         self.released = True  # false until `start`: pid 1 waits in the loader
         self.pending_release: Callable[[], None] | None = None
         self.group_death_hooks: list[Callable[[ThreadGroup], None]] = []
+        self.at_end: list[Callable[[], None]] = []  # once no guest is left
         self.log_fd = 2
         self.debugging = False
         self.calls = 0  # taken in so far
@@ -150,6 +151,8 @@ class Kernel:
     def run(self) -> int:
         """Serve until pid 1 of the container is gone; its wait status."""
         self.platform.run(self)
+        for callback in self.at_end:
+            self.guard(callback)
         return self.exit_status if self.exit_status is not None else 9
 
     def release_init(self) -> None:
