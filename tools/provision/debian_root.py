@@ -18,7 +18,11 @@ CACHE = Path(os.environ.get("RUNSC_PY_CACHE", "/var/cache/runsc-py"))
 MIRROR = "http://deb.debian.org/debian"
 INCLUDED = ["bash", "ca-certificates", "gcc", "libc6-dev", "git", "make", "procps", "python3", "sqlite3", "xz-utils"]
 # a root of its own: the benchmarks' find job walks /usr, and Go's library would make another job of it
-FOR_JOBS = [*INCLUDED, "golang-go", "patch"]
+SERVERS = ["postgresql", "redis-server"]
+INTERACTIVE = ["htop", "less", "lsof", "tmux", "vim"]
+FILES = ["attr", "cpio", "rsync"]
+LANGUAGES = ["default-jdk-headless", "golang-go", "nodejs", "python3-pip", "python3-venv"]
+FOR_JOBS = [*INCLUDED, "patch", *SERVERS, *INTERACTIVE, *FILES, *LANGUAGES]
 PURPOSES = {"bench": INCLUDED, "jobs": FOR_JOBS}
 
 
