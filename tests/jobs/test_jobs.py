@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import time
 import tomllib
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,17 @@ def command(name: str, full: bool) -> list[str]:
             job["script"]]
 
 
+def missing(name: str, root: str = "") -> list[str]:
+    """What a job needs and a root lacks. Links are not followed: an absolute one would lead out of the root."""
+    patterns = {tool: [tool] if tool.startswith("/") else [f"{directory}/{tool}" for directory in PATH.split(":")]
+                for tool in JOBS[name].get("needs", ())}
+    return [tool for tool in patterns if not any(glob(root + pattern) for pattern in patterns[tool])]
+
+
 def need(name: str) -> None:
-    missing = [tool for tool in JOBS[name].get("needs", ()) if not shutil.which(tool, path=PATH)]
-    if missing:
-        pytest.skip(f"not installed: {' '.join(missing)}")
+    absent = missing(name)
+    if absent:
+        pytest.skip(f"not installed: {' '.join(absent)}")
 
 
 def same(host: Any, guest: Any) -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import Result
 from tests.jobs import places, test_terminal
 from tests.jobs.terminal import Terminal
-from tests.jobs.test_jobs import JOBS, PATH, command, same
+from tests.jobs.test_jobs import JOBS, command, missing, same
 
 QUICK = ("dash-basics", "traps", "background", "permissions", "files", "python-subprocess")
 QUICK_SESSIONS = (test_terminal.test_stop_and_go_on, test_terminal.test_dash_job_control)
@@ -81,14 +81,8 @@ def limit_s(name: str) -> float:
     return float(JOBS[name].get("limit_s", 60)) * PATIENCE
 
 
-def missing(root: Path, name: str) -> list[str]:
-    """Links are not followed: an absolute one would lead out of the root."""
-    return [tool for tool in JOBS[name].get("needs", ())
-            if not any(os.path.lexists(f"{root}{directory}/{tool}") for directory in PATH.split(":"))]
-
-
 def test_job(name: str, at: places.Place, root: Path, expected: Expect, full: bool) -> None:
-    assert not missing(root, name), "the root was made without them"
+    assert not missing(name, str(root)), "the root was made without them"
     same(expected(name), at.job(command(name, full), limit_s(name)))
 
 
