@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
 MAX_EVENTS = 0x7FFFFFFF // EPOLL_EVENT.size
-CHUNK = 4096  # events handed out by one call, so that its work is bounded
+CHUNK = 16384  # events handed out by one call: as many as a process has descriptors, and no more work than that
 SIGSET_SIZE = 8
 
 

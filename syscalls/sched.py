@@ -47,6 +47,11 @@ FAIR_NOTE = f"{HOST_NOTE}; SCHED_BATCH and SCHED_IDLE are only noted"
 def _target(t: Task, pid: int) -> Task:
     if pid < 0:
         raise EINVAL
+    return _found(t, pid)
+
+
+def _found(t: Task, pid: int) -> Task:
+    """The calls for affinity have no other rule for a negative number."""
     target = t if pid in (0, t.tid) else t.kernel.find_task(pid)
     if target is None:
         raise ESRCH
@@ -80,7 +85,7 @@ def _host(do: Callable[[], T]) -> T:
 )  # fmt: skip
 def sys_sched_setaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
     mask = int.from_bytes(t.mem.read(mask_addr, min(size, MAX_MASK)), "little")
-    target = _target(t, pid)
+    target = _found(t, pid)
     _permit(t, target)
     cpus = frozenset(cpu for cpu in t.kernel.cpus if mask >> cpu & 1)
     if not cpus:
@@ -93,7 +98,7 @@ def sys_sched_setaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
 def sys_sched_getaffinity(t: Task, pid: int, size: int, mask_addr: int) -> int:
     if size * 8 < CPUS or size & 7:
         raise EINVAL
-    target = _target(t, pid)
+    target = _found(t, pid)
     mask = sum(1 << cpu for cpu in target.affinity or t.kernel.cpus)
     count = min(size, MASK_SIZE)
     t.mem.write(mask_addr, mask.to_bytes(MASK_SIZE, "little")[:count])

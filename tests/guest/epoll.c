@@ -2,6 +2,7 @@
 #include "check.h"
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 static int ep;
@@ -322,4 +323,23 @@ TEST(poll_of_epoll)
 	EQ(write(p[1], "x", 1), 1);
 	EQ(syscall(SYS_poll, &v, 1, 0), 1);
 	EQ(v.revents, 1);
+}
+
+TEST(many_events)
+{
+	enum { MANY = 6000 };
+	static struct epoll_event got[MANY];
+	struct rlimit r;
+	OK(getrlimit(RLIMIT_NOFILE, &r));
+	if (r.rlim_max < MANY + 100)
+		SKIP("too few descriptors");
+	r.rlim_cur = r.rlim_max;
+	OK(setrlimit(RLIMIT_NOFILE, &r));
+	ep = OK(epoll_create1(EPOLL_CLOEXEC));
+	int fd = OK(eventfd(1, EFD_NONBLOCK));
+	for (int i = 0; i < MANY; i++)
+		OK(ctl(EPOLL_CTL_ADD, i ? OK(dup(fd)) : fd, EPOLLIN, i));
+	EQ(epoll_wait(ep, got, MANY, 0), MANY);
+	for (int i = 0; i < MANY; i++)
+		EQ(got[i].data.u64, i);
 }

@@ -105,6 +105,8 @@ TEST(affinity)
 	ERR(sched_setaffinity(0, sizeof one, &one), EINVAL);
 	ERR(sched_getaffinity(0, 1, &got), EINVAL);
 	ERR(sched_getaffinity(1 << 22, sizeof got, &got), ESRCH);
+	ERR(sched_getaffinity(-1, sizeof got, &got), ESRCH); /* no other rule for these, unlike sched_getparam(2) */
+	ERR(sched_setaffinity(-1, sizeof set, &set), ESRCH);
 	ERR(syscall(SYS_sched_getaffinity, 0, sizeof got, BAD), EFAULT);
 	OK(sched_setaffinity(0, sizeof set, &set));
 }
