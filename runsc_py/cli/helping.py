@@ -33,6 +33,8 @@ DETAILS = {
     "state": "ID",
     "kill": "[--all] ID [SIGNAL]",
     "delete": "[--force] ID...",
+    "pause": "ID",
+    "resume": "ID",
     "run": "[--bundle DIR] [--pid-file FILE] [--detach] [--keep] [--console-socket SOCKET] [--preserve-fds N] ID",
     "list": "[--format table|json] [--quiet]",
     "do": "[--root DIR] [--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--hostname NAME] -- COMMAND [ARGUMENTS]",

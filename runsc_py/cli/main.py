@@ -15,6 +15,8 @@ COMMANDS = {
     "state": "print a container's state as JSON",
     "kill": "send a signal to a container",
     "delete": "remove a stopped container",
+    "pause": "stop all processes of a container, unseen by them",
+    "resume": "let a paused container go on",
     "run": "create, start and wait in one",
     "list": "list containers",
     "do": "run a command in a sandbox of this machine's own root, in memory",

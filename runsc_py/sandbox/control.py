@@ -1,6 +1,7 @@
 """The Sentry's side of the control socket: JSON lines from the CLI, answered from the kernel's loop, never waiting.
 
-Requests: {"op": "state"} {"op": "start"} {"op": "kill", "signal": N, "all": bool} {"op": "wait"}.
+Requests: {"op": "state"} {"op": "start"} {"op": "kill", "signal": N, "all": bool} {"op": "wait"}
+{"op": "pause"} {"op": "resume"}.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ class Control:
         return operation(self, request, connection)
 
     def _state(self, request: Answer, connection: Connection) -> Answer:
-        return {"status": self.status}
+        return {"status": "paused" if self.kernel.pause.wanted else self.status}
 
     def _start(self, request: Answer, connection: Connection) -> Answer:
-        if self.status != "created":
-            return {"error": f"cannot start a container that is {self.status}"}
+        if self.status != "created" or self.kernel.pause.wanted:
+            status = "paused" if self.kernel.pause.wanted else self.status
+            return {"error": f"cannot start a container that is {status}"}
         self.kernel.release_init()
         self.status = "running"
         return {}
@@ -72,6 +74,24 @@ class Control:
                 self.kernel.signals.send_group(group, signo)
         else:
             self.signal_init(signo)
+        return {}
+
+    def _pause(self, request: Answer, connection: Connection) -> Answer | None:
+        """Answered when no guest runs any more."""
+        if self.kernel.pause.wanted:
+            return {"error": "container not running: it is paused"}
+
+        def done(still: bool) -> None:
+            if connection in self.connections:
+                connection.send({} if still else {"error": "some processes could not be stopped"})
+
+        self.kernel.pause.begin(done)
+        return None
+
+    def _resume(self, request: Answer, connection: Connection) -> Answer:
+        if not self.kernel.pause.wanted:
+            return {"error": "container not paused"}
+        self.kernel.pause.end()
         return {}
 
     def _wait(self, request: Answer, connection: Connection) -> Answer | None:
@@ -159,3 +179,4 @@ class Connection:
 
 
 OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
+OPERATIONS.update(pause=Control._pause, resume=Control._resume)

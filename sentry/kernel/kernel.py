@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sentry.failure import described
 from sentry.kernel.exit import forget_if_reaped
 from sentry.kernel.parking import Parked, run_ready
+from sentry.kernel.pause import Pause
 from sentry.kernel.signals import Signals
 from sentry.kernel.stops import Stops
 from sentry.kernel.task import Task, guest_number
@@ -59,6 +60,7 @@ class Kernel:
         self._late_calls = 0
         self.signals = Signals(self)
         self.stops = Stops(self)
+        self.pause = Pause(self)
         self.temporary_mask = TemporaryMask(self)
         self.mark_at = -1  # and of exec_proof.py's mark, for a moment
         self.loader_at = -1  # real descriptor number of the loader in every guest

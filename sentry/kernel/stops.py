@@ -69,10 +69,10 @@ class Stops:
         return t.traced and not lib.eng_interrupt(t.host_tid)
 
     def release(self, t: Task, signo: int = 0) -> None:
-        """`t` stands in a stop: let it go, with `signo` if it stood before its delivery; a bracket keeps it."""
+        """`t` stands in a stop: let it go, with `signo` if it stood before its delivery; bracket and pause keep it."""
         t.on_stop = None
         bracket = t.group.bracket
-        if bracket is not None and bracket.take(t, signo):
+        if bracket is not None and bracket.take(t, signo) or self.kernel.pause.take(t, signo):
             return
         tracee = self.guest.tracees.get(t.host_tid)
         if tracee is not None:
