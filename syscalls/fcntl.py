@@ -54,6 +54,7 @@ from sentry.abi.flags import (
 )
 from sentry.abi.structs import F_OWNER_EX
 from syscalls.args import FcntlCmd, FdNum, ULong
+from syscalls.locks import fcntl_lock
 from syscalls.registers import int32
 from syscalls.registry import syscall
 from vfs.anon.async_io import Owner, may_be_async, owner_of, set_async, set_owner
@@ -95,8 +96,6 @@ def sys_fcntl(t: Task, fd: int, cmd: int, arg: int) -> int:
             raise EINVAL
         return fds.install(file, cmd == F_DUPFD_CLOEXEC, lowest)
     if cmd in LOCKS:
-        from syscalls.locks import fcntl_lock
-
         return fcntl_lock(t, fd, file, cmd, arg)
     return _rare(t, file, cmd, arg)
 

@@ -22,7 +22,7 @@ from sentry.abi.const.files import (
     SEEK_END,
     SEEK_SET,
 )
-from sentry.abi.errno import EBADF, EINVAL, EOVERFLOW
+from sentry.abi.errno import EBADF, EINVAL, EOVERFLOW, WouldBlock
 from sentry.abi.structs import FLOCK
 from sentry.wait import IN, retry
 from syscalls.args import Fd, LockOp
@@ -75,6 +75,11 @@ def fcntl_lock(t: Task, fd: int, file: File, cmd: int, arg: int) -> int:
     wanted = READ if kind == F_RDLCK else WRITE
     shown = -1 if cmd in _OFD else t.group.pid
     wait = cmd in (F_SETLKW, F_OFD_SETLKW)
+    try:
+        table.lock(owner, first, last, wanted, shown)
+        return 0
+    except WouldBlock:
+        pass  # only now the dearer part
     step = partial(_set, table, owner, first, last, wanted, shown, cmd == F_SETLKW)
     return retry(step, [(table, IN)], nonblock=not wait, interrupted=partial(_given_up, owner))
 

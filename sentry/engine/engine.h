@@ -2,9 +2,9 @@
 int eng_sync_wake_up(int listener, int on);
 int eng_reply(int listener, uint64_t id, int64_t value, int error, unsigned flags);
 int eng_add_fd(int listener, uint64_t id, int srcfd, int at, unsigned newfd_flags);
-int eng_reply_wait(int listener, uint64_t id, int64_t value, int error, unsigned flags, int epfd, int sigfd, int64_t timeout_ns, void *req);
+int eng_reply_wait(int listener, uint64_t id, int64_t value, int error, unsigned flags, int epfd, int sigfd, int64_t deadline_ns, void *req);
 int64_t eng_read(int tid, uint64_t addr, void *buf, uint64_t size);
-int64_t eng_write(int tid, uint64_t addr, const void *buf, uint64_t size);
+int64_t eng_write(int tid, uint64_t addr, const char *buf, uint64_t size);
 int64_t eng_cstring(int tid, uint64_t addr, char *buf, uint64_t limit);
 int eng_seize(int tid, unsigned options);
 int eng_set_options(int tid, unsigned options);

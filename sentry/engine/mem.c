@@ -15,7 +15,7 @@ int64_t eng_read(int tid, uint64_t addr, void *buf, uint64_t size)
 	return n < 0 ? -errno : n;
 }
 
-int64_t eng_write(int tid, uint64_t addr, const void *buf, uint64_t size)
+int64_t eng_write(int tid, uint64_t addr, const char *buf, uint64_t size)
 {
 	struct iovec local = { (void *)buf, size }, remote = { (void *)addr, size };
 	ssize_t n = process_vm_writev(tid, &local, 1, &remote, 1, 0);

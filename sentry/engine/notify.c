@@ -39,22 +39,35 @@ int eng_add_fd(int listener, uint64_t id, int srcfd, int at, unsigned newfd_flag
 }
 
 /*
- * Answer `id` (unless 0), then wait. Result: bit 0 a request is in *req, bit 1 the epoll set has events, bit 2 children
- * or tracees changed, bit 3 no task is left on the listener, 0 timeout; or -errno. RECV ignores O_NONBLOCK, so it is
- * called only after poll said that there is something.
+ * Answer `id` (unless 0), then wait until deadline_ns (CLOCK_MONOTONIC; -1 for ever, 0 not at all). Result: bit 0 a
+ * request is in *req, bit 1 the epoll set has events, bit 2 children or tracees changed, bit 3 no task is left on the
+ * listener, bit 4 the deadline had passed before; 0 it passed now; or -errno. RECV ignores O_NONBLOCK, so it is called
+ * only after poll said that there is something.
  */
 int eng_reply_wait(int listener, uint64_t id, int64_t value, int error, unsigned flags, int epfd, int sigfd,
-		   int64_t timeout_ns, void *req)
+		   int64_t deadline_ns, void *req)
 {
 	struct pollfd fds[3] = { { listener, POLLIN, 0 }, { epfd, POLLIN, 0 }, { sigfd, POLLIN, 0 } };
-	struct timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+	struct timespec ts = { 0, 0 };
 	int bits = 0, n;
 
 	if (id)
 		eng_reply(listener, id, value, error, flags);
-	n = ppoll(fds, 3, timeout_ns < 0 ? NULL : &ts, NULL);
+	if (deadline_ns > 0) {
+		int64_t left;
+
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		left = deadline_ns - (ts.tv_sec * 1000000000L + ts.tv_nsec);
+		if (left <= 0) {
+			left = 0;
+			bits = 16;
+		}
+		ts.tv_sec = left / 1000000000;
+		ts.tv_nsec = left % 1000000000;
+	}
+	n = ppoll(fds, 3, deadline_ns < 0 ? NULL : &ts, NULL);
 	if (n < 0)
-		return errno == EINTR ? 0 : -errno;
+		return errno == EINTR ? bits : -errno;
 	if (fds[0].revents & POLLIN) {
 		memset(req, 0, sizeof(struct seccomp_notif));
 		if (!ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, req))

@@ -53,7 +53,6 @@ class Kernel:
         self.zombies: dict[int, ThreadGroup] = {}  # dead, perhaps not yet waited for
         self.init: ThreadGroup | None = None
         self.timers = Timers()
-        self._due = False  # a timer was due when the last call was waited for
         self.ready: list[Parked] = []
         self.deferred: list[Callable[[], None]] = []
         self.late: list[Callable[[], None]] = []  # work for when no call waits to be received
@@ -137,17 +136,14 @@ class Kernel:
             work, self.deferred = self.deferred, []
             for callback in work:
                 self.guard(callback)
-        if quiet or self._due:
-            for callback in self.timers.due():
-                self.guard(callback)
+        for callback in self.timers.due():
+            self.guard(callback)
         if self.ready:
             run_ready(self)
 
-    def idle_ns(self) -> int:
-        """How long the loop may sleep (-1: until something happens)."""
-        left = self.timers.timeout_ns()
-        self._due = left == 0
-        return 0 if self.ready or self.deferred or self.late else left
+    def until_ns(self) -> int:
+        """Until when (CLOCK_MONOTONIC) the loop may sleep; -1: until something happens, 0: not at all."""
+        return 0 if self.ready or self.deferred or self.late else self.timers.next_ns()
 
     # life ----------------------------------------------------------------------------------------
     def run(self) -> int:

@@ -46,15 +46,12 @@ class Timers:
             heapify(self._heap)
         return timer
 
-    def timeout_ns(self) -> int:
-        """How long the loop may sleep: -1 for ever, 0 when something is due."""
+    def next_ns(self) -> int:
+        """The earliest deadline; -1 when there is none."""
         heap = self._heap
         while heap and heap[0].callback is None:
             heappop(heap)
-        if not heap:
-            return -1
-        left = heap[0].deadline_ns - monotonic_ns()
-        return left if left > 0 else 0
+        return heap[0].deadline_ns if heap else -1
 
     def due(self) -> Iterator[Callable[[], None]]:
         """The callbacks that are due now, MAX_DUE at most; one that adds a due timer does not run it in this round."""

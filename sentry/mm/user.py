@@ -6,6 +6,7 @@ Copy a structure once, check the copy, use the copy: another thread of the guest
 from __future__ import annotations
 
 import struct
+from typing import cast
 
 from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG
 from sentry.engine._engine import ffi, lib
@@ -18,7 +19,8 @@ SSIZE_MAX = (1 << 63) - 1
 TASK_SIZE = 0x7FFF_FFFF_F000  # end of the user half
 
 _buffer = ffi.new("unsigned char[]", CHUNK)
-_view = memoryview(ffi.buffer(_buffer))
+_taken = cast("bytes", ffi.buffer(_buffer))  # a slice of it is bytes
+_view = memoryview(_taken)
 _u32 = struct.Struct("<I")
 _i32 = struct.Struct("<i")
 _u64 = struct.Struct("<Q")
@@ -45,7 +47,7 @@ class UserMemory:
         if size <= CHUNK:
             if _eng_read(self.tid, addr, _buffer, size) != size:
                 raise EFAULT
-            return bytes(_view[:size])
+            return _taken[:size]
         data = self.read_some(addr, size)
         if len(data) != size:
             raise EFAULT
@@ -53,13 +55,18 @@ class UserMemory:
 
     def read_some(self, addr: int, size: int) -> bytes:
         """What of `size` bytes (clamped to MAX_RW_COUNT) is readable from `addr` on; EFAULT when nothing is."""
+        if 0 < size <= CHUNK:
+            n = _eng_read(self.tid, addr, _buffer, size)
+            if n <= 0:
+                raise EFAULT
+            return _taken[:n]
         parts = []
         left = min(size, MAX_RW_COUNT)
         while left:
             n = _eng_read(self.tid, addr, _buffer, left if left < CHUNK else CHUNK)
             if n <= 0:
                 break
-            parts.append(bytes(_view[:n]))
+            parts.append(_taken[:n])
             addr += n
             left -= n
             if n < CHUNK:
@@ -70,14 +77,14 @@ class UserMemory:
 
     def write(self, addr: int, data: bytes) -> None:
         """All of `data`, or EFAULT (a part may have been written, as in Linux)."""
-        if _eng_write(self.tid, addr, _from_buffer(data), len(data)) != len(data) and data:
+        if _eng_write(self.tid, addr, data, len(data)) != len(data) and data:
             raise EFAULT
 
     def write_some(self, addr: int, data: bytes) -> int:
         """As much of `data` as is writable; EFAULT when nothing is."""
         if not data:
             return 0
-        n = int(_eng_write(self.tid, addr, _from_buffer(data), len(data)))
+        n = int(_eng_write(self.tid, addr, data if type(data) is bytes else _from_buffer(data), len(data)))
         if n <= 0:
             raise EFAULT
         return n
@@ -87,14 +94,14 @@ class UserMemory:
         n = _eng_cstring(self.tid, addr, _buffer, limit if limit < CHUNK else CHUNK)
         if n < 0:
             raise ENAMETOOLONG if n == -ENAMETOOLONG.code else EFAULT
-        return bytes(_view[:n])
+        return _taken[:n]
 
     def path(self, addr: int) -> bytes:
         """A path name (path_resolution(7)); ENAMETOOLONG from PATH_MAX bytes on."""
         n = _eng_cstring(self.tid, addr, _buffer, PATH_MAX)
         if n < 0:
             raise ENAMETOOLONG if n == -ENAMETOOLONG.code else EFAULT
-        return bytes(_view[:n])
+        return _taken[:n]
 
     def u32(self, addr: int) -> int:
         return int(self.unpack(_u32, addr)[0])

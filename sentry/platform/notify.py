@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[Task, tuple[int, int, int, int, int, int]], int]
 
-CALL, EVENTS, CHILDREN, HANGUP = 1, 2, 4, 8
+CALL, EVENTS, CHILDREN, HANGUP = 1, 2, 4, 8  # and 16: a deadline has passed
 FLAG_CONTINUE = 1
 O_CLOEXEC = 0o2000000
 ENOSYS = 38
@@ -142,7 +142,7 @@ class NotifyPlatform:
         placement = kernel.placement = Placement(kernel)
         reply = value = error = flags = 0
         while not kernel.stopping:
-            bits = reply_wait(listener, reply, value, error, flags, epfd, sigfd, kernel.idle_ns(), buffer)
+            bits = reply_wait(listener, reply, value, error, flags, epfd, sigfd, kernel.until_ns(), buffer)
             reply = 0
             if bits < 0:
                 raise OSError(-bits, os.strerror(-bits))
@@ -199,7 +199,7 @@ class NotifyPlatform:
                 except Exception:
                     reply, value, error, flags = request, 0, kernel.handler_failed(t, nr), 0
                     t.request_id = 0
-            if bits & ~CALL or kernel.ready or kernel.deferred or kernel.late:
+            if bits != CALL or kernel.ready or kernel.deferred or kernel.late:
                 if reply:  # others may be woken below: the caller first
                     lib.eng_reply(listener, reply, value, error, flags)
                     reply = 0
@@ -209,7 +209,7 @@ class NotifyPlatform:
                     self._run_watches(kernel)
                 if bits & HANGUP:
                     self._hung_up(kernel)
-            kernel.turn(not bits & CALL)
+                kernel.turn(not bits & CALL)
         if reply:
             lib.eng_reply(listener, reply, value, error, flags)
 

@@ -62,6 +62,19 @@ def walk_stat(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW) -> Stat:
     """Attributes of what the path names. What a directory can tell without an inode leaves nothing in the caches: trees
     are walked once, and mostly looked at only."""
     try:
+        if b"/" not in path:  # one name, as all do that walk a tree
+            start = _start(t, dirfd, path).dentry
+            inode = start.inode
+            if (
+                inode.mode & 0o170111 == 0o040111
+                and not inode.guarded
+                and path not in start.children
+                and path not in (b".", b"..")
+                and len(path) <= NAME_MAX
+            ):
+                found = inode.stat_entry(path)
+                if found is not None:
+                    return found
         place, name = _walk(t, dirfd, path, flags | _PEEK, 0)
         inode = place.dentry.inode
         if not name:

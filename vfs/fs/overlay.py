@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 _NONE: set[bytes] = set()  # of everything that is no directory
+_new = tuple.__new__  # a third of the time that Stat(...) takes
 TRUST_S = 1.0  # the lower layer is not meant to change; this is how late we notice when it does
 
 
@@ -126,10 +127,10 @@ class OverlayInode(TmpInode):
         if self.owned or lower is None:
             return super().stat()
         st = lower.st
-        return Stat(
+        return _new(Stat, (
             self.fs.dev, self.ino, self.mode, self.nlink, self.uid, self.gid, self.rdev, st.st_size, st.st_blksize,
-            st.st_blocks, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
-        )  # fmt: skip
+            st.st_blocks, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 0,
+        ))  # fmt: skip
 
     def revalidate(self, dentry: Dentry, t: Task, last: bool) -> bool:
         lower = self.lower

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vfs.core.dentry import Path
     from vfs.core.file import File
 
+_new = tuple.__new__  # a third of the time that Stat(...) takes
 ENTRY_SIZE = 20  # what Linux's tmpfs counts for a name in a directory's size
 XATTR_ROOM = 128 * 1024  # for all extended attributes of one inode
 
@@ -101,10 +102,10 @@ class TmpInode(Inode):
 
     def stat(self) -> Stat:
         blob = self.blob
-        return Stat(
+        return _new(Stat, (
             self.fs.dev, self.ino, self.mode, self.nlink, self.uid, self.gid, self.rdev, self.size, PAGE,
-            0 if blob is None else blob.blocks(), self.atime_ns, self.mtime_ns, self.ctime_ns,
-        )  # fmt: skip
+            0 if blob is None else blob.blocks(), self.atime_ns, self.mtime_ns, self.ctime_ns, 0,
+        ))  # fmt: skip
 
     # a directory ----------------------------------------------------------------------------------------------------
     def lookup(self, name: bytes, t: Task) -> Inode:
