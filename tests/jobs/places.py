@@ -171,8 +171,9 @@ def podman(root: Path) -> Iterator[Place]:
 PLACES: dict[str, Callable[[Path], Any]] = {"run": run, "podman": podman}
 
 
-def ensure_root() -> Path:
-    return debian_root.ensure(debian_root.FOR_JOBS)
+def ensure_root(full: bool) -> Path:
+    """Quick jobs need little, so they take the smaller root, which benchmarks have too."""
+    return debian_root.ensure(debian_root.FOR_JOBS if full else debian_root.INCLUDED)
 
 
 def isolated(top: Path, storage_options: Sequence[str] = ()) -> Podman:

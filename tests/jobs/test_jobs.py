@@ -36,7 +36,11 @@ def missing(name: str, root: str = "") -> list[str]:
     return [tool for tool in patterns if not any(glob(root + pattern) for pattern in patterns[tool])]
 
 
-def need(name: str) -> None:
+def need(name: str, full: bool) -> None:
+    if JOBS[name].get("own_root"):
+        pytest.skip("changes the system: only in a root that is thrown away (make jobs)")
+    if JOBS[name].get("full_only") and not full:
+        pytest.skip("too long for a quick run (make jobs)")
     absent = missing(name)
     if absent:
         pytest.skip(f"not installed: {' '.join(absent)}")
@@ -52,7 +56,7 @@ def same(host: Any, guest: Any) -> None:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("name", JOBS)
 def test_job(name: str, place: str, runner: Any, full: bool) -> None:
-    need(name)
+    need(name, full)
     limit_s = JOBS[name].get("limit_s", 60)
     expected = runner.run("host", command(name, full), limit_s)
     same(expected, runner.run(place, command(name, full), limit_s))
@@ -61,7 +65,7 @@ def test_job(name: str, place: str, runner: Any, full: bool) -> None:
 @pytest.mark.timeout(0)
 def test_pipelines_beside_a_busy_guest(place: str, runner: Any, full: bool) -> None:
     """A second sandbox that never rests must not disturb the first."""
-    need("pipelines")
+    need("pipelines", full)
     busy = subprocess.Popen(runner.command(place, ["/bin/dash", "-c", BUSY]), stdin=subprocess.DEVNULL,
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -44,12 +44,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def root(request: pytest.FixtureRequest) -> Path:
+def root(request: pytest.FixtureRequest, full: bool) -> Path:
     """Built with its progress on the terminal: it takes minutes on a slow line, once."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        return places.ensure_root()
+        return places.ensure_root(full)
 
 
 @pytest.fixture(scope="session")
