@@ -19,6 +19,8 @@ from syscalls.args import Addr, FdNum, OpenFlags, Pid, Signal, UInt
 from syscalls.registry import CONTINUE, DEFERRED, syscall
 from syscalls.signal import NSIG, Sending, may_signal
 from vfs.anon.pidfd import PidFile
+from vfs.core.open_dir import OpenDir
+from vfs.proc.process import ProcessDir
 from vfs.proc.subject import Subject
 
 if TYPE_CHECKING:
@@ -52,16 +54,37 @@ def give_host(t: Task, fd: int, file: PidFile) -> None:
         inject(t, fd, file, host)
 
 
-@syscall("pidfd_send_signal", FdNum, Signal, Addr, UInt, support="partial", note="no directories of /proc")
+def _give_directory(t: Task, fd: int, directory: OpenDir, group: ThreadGroup) -> None:
+    """`give_host` for /proc/PID: the host is shown a pidfd in its place."""
+    if not injected(t, fd, directory):
+        stand_in = PidFile(group, 0)
+        try:
+            inject(t, fd, directory, stand_in.host)
+        finally:
+            stand_in.release()
+
+
+def _named(t: Task, fd: int) -> tuple[ThreadGroup, PidFile | OpenDir]:
+    """The process that `fd` stands for: a pidfd, or an open directory /proc/PID; ESRCH when it is gone."""
+    file = t.fds.get(fd)
+    if isinstance(file, OpenDir):
+        inode = file.path.dentry.inode
+        if isinstance(inode, ProcessDir) and inode.subject.thread is None:
+            inode.subject.check()
+            return inode.subject.group, file
+    pidfd = pidfd_of(t, fd)
+    if pidfd.reaped:
+        raise ESRCH
+    return pidfd.group, pidfd
+
+
+@syscall("pidfd_send_signal", FdNum, Signal, Addr, UInt)
 def sys_pidfd_send_signal(t: Task, fd: int, signo: int, info_addr: int, flags: int) -> int:
     if flags not in (0, TO_THREAD, TO_PROCESS, TO_PROCESS_GROUP):
         raise EINVAL
-    file = pidfd_of(t, fd)
-    group = file.group
+    group, file = _named(t, fd)
     if not 0 <= signo <= NSIG:
         raise EINVAL
-    if file.reaped:
-        raise ESRCH
     targets = [group] if flags != TO_PROCESS_GROUP else _process_group(t, group)
     allowed = [target for target in targets if may_signal(t, target, signo)]
     if not allowed:
@@ -80,7 +103,10 @@ def sys_pidfd_send_signal(t: Task, fd: int, signo: int, info_addr: int, flags: i
             else:
                 sending.count(signals.send_group(target, signo, info, sending.one_done))
         return sending.result()
-    give_host(t, fd, file)
+    if isinstance(file, PidFile):
+        give_host(t, fd, file)
+    else:
+        _give_directory(t, fd, file, group)
     for target in living:
         signals.recheck(target)
     if hold_for_signal(t, living, signo, lambda: t.kernel.platform.answer_continue(t)):

@@ -231,3 +231,35 @@ TEST(clone_gives_one)
 	ERR(clone(clone_child, stack + sizeof stack, CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD, NULL, &fd), EINVAL);
 	ERR(clone(clone_child, stack + sizeof stack, CLONE_PIDFD | SIGCHLD, NULL, BAD), EFAULT);
 }
+
+/* An open directory /proc/PID stands for the process too, one of a thread or of something else does not. */
+static volatile sig_atomic_t took;
+static void take(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	took = sig == SIGUSR1 && info->si_pid == getpid() && info->si_code == SI_USER;
+}
+
+TEST(signal_by_directory)
+{
+	char name[64];
+	pid_t pid = sleeper();
+	snprintf(name, sizeof name, "/proc/%d", pid);
+	int fd = OK(open(name, O_RDONLY | O_DIRECTORY)), path = OK(open(name, O_PATH | O_DIRECTORY));
+	OK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+	ERR(syscall(SYS_pidfd_send_signal, fd, 99, NULL, 0), EINVAL);
+	ERR(syscall(SYS_pidfd_send_signal, path, 0, NULL, 0), EBADF);
+	OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+	REAP_SIGNAL(pid, SIGTERM);
+	ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+	const char *wrong[] = {"/proc", "/proc/self/fd", "/proc/self/task", "/proc/thread-self", "."};
+	for (unsigned i = 0; i < sizeof wrong / sizeof *wrong; i++)
+		ERR(syscall(SYS_pidfd_send_signal, OK(open(wrong[i], O_RDONLY)), 0, NULL, 0), EBADF);
+	fd = OK(open("/proc/self", O_RDONLY | O_DIRECTORY));
+	for (int flags = 0; flags <= SA_RESTART; flags += SA_RESTART) {
+		handle_info(SIGUSR1, take, flags);
+		took = 0;
+		OK(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+		EQ(took, 1); /* before the call returned */
+	}
+}
