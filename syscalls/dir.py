@@ -18,8 +18,11 @@ MAX_BUFFER = 256 * 1024  # more than any libc asks for; a longer answer comes in
 
 @syscall("getdents64", Fd, Addr, UInt)
 def sys_getdents64(t: Task, file: File, addr: int, size: int) -> int:
-    out = bytearray()
     size = min(size, MAX_BUFFER)
+    records = file.records(size)
+    if records is not None:
+        return _give(t, file, addr, *records)
+    out = bytearray()
     pos = file.pos
     head = DIRENT64.pack
     for ino, next_pos, kind, name in file.entries(t):
@@ -51,7 +54,7 @@ def sys_getdents(t: Task, file: File, addr: int, size: int) -> int:
     return _give(t, file, addr, out, pos)
 
 
-def _give(t: Task, file: File, addr: int, out: bytearray, pos: int) -> int:
+def _give(t: Task, file: File, addr: int, out: bytes | bytearray, pos: int) -> int:
     if out:
         t.mem.write(addr, bytes(out))
         file.pos = pos

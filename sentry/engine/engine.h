@@ -6,6 +6,8 @@ int eng_reply_wait(int listener, uint64_t id, int64_t value, int error, unsigned
 int64_t eng_read(int tid, uint64_t addr, void *buf, uint64_t size);
 int64_t eng_write(int tid, uint64_t addr, const char *buf, uint64_t size);
 int64_t eng_cstring(int tid, uint64_t addr, char *buf, uint64_t limit);
+int64_t eng_list(int fd, char *out, uint64_t room, int64_t cookie);
+int64_t eng_slice(const char *records, uint64_t size, uint64_t at, uint64_t skip, uint64_t room, uint64_t *part);
 int eng_seize(int tid, unsigned options);
 int eng_set_options(int tid, unsigned options);
 int eng_interrupt(int tid);

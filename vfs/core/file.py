@@ -124,6 +124,11 @@ class File:
         """Directory entries from the cookie `self.pos` on, "." and ".." included."""
         raise ENOTDIR
 
+    def records(self, size: int) -> tuple[bytes, int] | None:
+        """The same as records of getdents64(2), at most `size` bytes of them, and the cookie behind the last; None
+        where the entries are not at hand in this form."""
+        return None
+
     def truncate(self, size: int) -> None:
         raise EINVAL
 

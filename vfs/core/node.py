@@ -129,6 +129,11 @@ class Inode:
     def lookup(self, name: bytes, t: Task) -> Inode:
         raise ENOENT if self.is_dir else ENOTDIR
 
+    def listing(self, cookie: int) -> bytes | None:
+        """All names but "." and ".." as records of getdents64(2) whose d_off count from `cookie` on, where they are
+        at hand in this form."""
+        return None
+
     def stat_entry(self, name: bytes) -> Stat | None:
         """Attributes of an entry that is neither a directory nor a link, if they can be had without making an inode;
         ENOENT if there is no such name, None for "look it up"."""

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import DT_DIR, SEEK_CUR, SEEK_SET
 from sentry.abi.errno import EBADF, EINVAL, EISDIR, ENOENT
+from sentry.abi.structs import DIRENT64
+from sentry.engine._engine import ffi, lib
 from vfs.core.file import DirEntry, File, Stat
 from vfs.core.node import Name
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.dentry import Path
+
+
+_part = ffi.new("uint64_t[2]")
 
 
 class PlacedFile(File):
@@ -47,11 +52,37 @@ class OpenDir(PlacedFile):
     """A directory open for reading. The names are read at the first call and again after a rewind, so that cookies
     (index of the next entry) stay valid while entries come and go."""
 
-    __slots__ = ("_names",)
+    __slots__ = ("_at", "_names", "_records")
 
     def __init__(self, path: Path, flags: int) -> None:
         super().__init__(path, flags)
         self._names: list[Name] | None = None
+        self._records = b""  # or all at once as getdents64 wants them, from a host's directory
+        self._at = 0, 0  # a cookie and the byte of its record: where the last answer ended
+
+    def records(self, size: int) -> tuple[bytes, int] | None:
+        dentry, pos = self.path.dentry, self.pos
+        if dentry.gone:
+            raise ENOENT
+        inode = dentry.inode
+        if not self._records or not pos:
+            found = inode.listing(3)
+            if found is None:
+                return None
+            above = (dentry.parent or dentry).inode
+            dots = DIRENT64.pack(inode.ino, 1, 24, DT_DIR) + b".\0\0\0\0" + DIRENT64.pack(above.ino, 2, 24, DT_DIR)
+            self._records = dots + b"..\0\0\0" + found
+            self._at = 0, 0
+        last, at = self._at
+        if pos < last:
+            last = at = 0
+        records = self._records
+        count = lib.eng_slice(records, len(records), at, pos - last, size, _part)
+        begin, end = _part
+        if begin == end and end < len(records):
+            raise EINVAL
+        self._at = pos + count, end
+        return records[begin:end], pos + count
 
     def entries(self, t: Task) -> Iterator[DirEntry]:
         dentry = self.path.dentry

@@ -13,7 +13,7 @@ from fcntl import F_SETFL, fcntl
 from os import O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_WRONLY
 
 from sentry.abi.errno import BY_CODE, EINVAL, EIO, Errno
-from sentry.engine._engine import lib
+from sentry.engine._engine import ffi, lib
 from vfs.core.node import Name
 
 ENCODING = sys.getfilesystemencoding()
@@ -94,6 +94,30 @@ def names(dir_fd: int) -> list[Name]:
     finally:
         os.close(fd)
     return out
+
+
+LISTING = 65536
+_part = ffi.new("uint64_t[2]")
+_listing = ffi.new("char[]", LISTING)
+_listed = ffi.buffer(_listing)
+
+
+def listing(dir_fd: int, cookie: int) -> bytes:
+    """The same as records of getdents64(2), whose d_off count from `cookie` on."""
+    try:
+        fd = os.open(b".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, dir_fd=dir_fd)
+    except OSError as err:
+        raise error(err)
+    parts: list[bytes] = []
+    try:
+        while size := lib.eng_list(fd, _listing, LISTING, cookie):
+            if size < 0:
+                raise BY_CODE.get(-size, EIO)
+            parts.append(_listed[:size])
+            cookie = int.from_bytes(_listed[8:16], "little") + lib.eng_slice(_listing, size, 0, 0, size, _part)
+    finally:
+        os.close(fd)
+    return b"".join(parts)
 
 
 # -- opening -------------------------------------------------------------------------------------------------------

@@ -292,6 +292,9 @@ class HostInode(HostAttr):
     def names(self, t: Task) -> list[Name]:
         return host.names(self.handle())
 
+    def listing(self, cookie: int) -> bytes:
+        return host.listing(self.handle(), cookie)
+
     def create(self, name: bytes, mode: int, creds: Credentials) -> Inode:
         self.fs.drop_spare()
         uid, gid, mode = new_owner(self, S_IFREG | mode, creds)
