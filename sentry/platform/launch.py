@@ -20,7 +20,8 @@ from sentry.kernel.thread_group import SigHand, ThreadGroup
 from sentry.mm.user import UserMemory
 from sentry.platform.filter import filter_for
 from sentry.platform.native import rules
-from sentry.platform.notify import CONTINUED, NotifyPlatform
+from sentry.platform.notify import NotifyPlatform
+from sentry.platform.serving import CONTINUED
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
