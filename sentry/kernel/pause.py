@@ -2,8 +2,8 @@
 
 Every thread is brought to a ptrace stop and kept there. No guest can see it: nothing is signalled, sleeps of the host
 go on with the time that is left, calls that the Sentry has parked are ended as by a signal that has no handler, so they
-are made again with what is left of their time. What comes meanwhile waits: signals in the host, input in its pipes.
-SIGKILL acts at once.
+are made again with what is left of their time (rt_sigtimedwait(2), which the host runs, with all of it). What comes
+meanwhile waits: signals in the host, input in its pipes. SIGKILL acts at once.
 
 It is not the cgroup's freezer: Sentry and stub are in that cgroup too, frozen tasks of version 1 cannot be killed, and
 a freezer waits for ever for a call that nobody answers.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sentry.kernel.stops import is_group_stop
+from sentry.kernel.stops import ORIG_RAX, RAX, WORD, is_group_stop
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PATIENCE_NS = 5_000_000_000
 LOOK_NS = 500_000
 PLAIN_STOP = 128 << 16 | 5 << 8 | 0x7F  # a stop by PTRACE_INTERRUPT
+NR_RT_SIGTIMEDWAIT = 128
+EINTR_WORD, ERESTARTNOHAND_WORD = WORD - 3, WORD - 513  # -4, -514 as registers
 RUNNING = (b"R", b"S")  # state letters (proc_pid_stat(5)) of who may get to its own code without us
 
 
@@ -65,7 +67,13 @@ class Pause:
     def _stopped(self, t: Task, status: int) -> None:
         if is_group_stop(status):
             self._group_stops[t] = status
-        self.kernel.stops.finish(t, status)
+        stops = self.kernel.stops
+        if t.continued_nr == NR_RT_SIGTIMEDWAIT and stops.get_regs(t):
+            regs = stops.regs
+            if regs[ORIG_RAX] == NR_RT_SIGTIMEDWAIT and regs[RAX] == EINTR_WORD:  # the one sleep that any stop ends
+                regs[RAX] = ERESTARTNOHAND_WORD
+                stops.set_regs(t)
+        stops.finish(t, status)
         self._group_stops.pop(t, None)
 
     def _look(self, done: Callable[[bool], None], deadline_ns: int) -> None:
