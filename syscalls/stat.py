@@ -25,13 +25,13 @@ from sentry.abi.const.files import (
     STATX_MNT_ID,
 )
 from sentry.abi.const.mounts import MS_NOEXEC
-from sentry.abi.errno import EACCES, EINVAL, ENOENT, EROFS
+from sentry.abi.errno import EACCES, EINVAL, ENOENT, EROFS, ESTALE
 from sentry.abi.structs import STAT, STATX
 from sentry.creds import Credentials
 from syscalls.args import AccessMode, Addr, AtFlags, DirFd, FdAny, Path, PathOrNull, StatxMask
 from syscalls.registry import syscall
 from vfs.core.access import W, X, allowed
-from vfs.core.walk import EMPTY, FOLLOW, walk, walk_stat
+from vfs.core.walk import EMPTY, FOLLOW, lone, walk, walk_stat
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -70,18 +70,31 @@ def _put_old(t: Task, addr: int, st: Stat) -> int:
     return 0
 
 
+def _stat(t: Task, dirfd: int, path: bytes, flags: int, addr: int) -> int:
+    directory = lone(t, dirfd, path)
+    if directory is not None:
+        try:
+            record = directory.stat_record(path)
+        except ESTALE:
+            record = None
+        if record is not None:
+            t.mem.write(addr, record)
+            return 0
+    return _put(t, addr, walk_stat(t, dirfd, path, flags))
+
+
 @syscall("stat", Path, Addr)
 def sys_stat(t: Task, path: bytes, addr: int) -> int:
     if not path:
         raise ENOENT
-    return _put(t, addr, walk_stat(t, AT_FDCWD, path))
+    return _stat(t, AT_FDCWD, path, FOLLOW, addr)
 
 
 @syscall("lstat", Path, Addr)
 def sys_lstat(t: Task, path: bytes, addr: int) -> int:
     if not path:
         raise ENOENT
-    return _put(t, addr, walk_stat(t, AT_FDCWD, path, 0))
+    return _stat(t, AT_FDCWD, path, 0, addr)
 
 
 @syscall("fstat", FdAny, Addr)
@@ -94,7 +107,7 @@ def sys_newfstatat(t: Task, dirfd: int, path: bytes | None, addr: int, flags: in
     if flags & ~_STAT_FLAGS:
         raise EINVAL
     if path:
-        return _put(t, addr, walk_stat(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW))
+        return _stat(t, dirfd, path, 0 if flags & AT_SYMLINK_NOFOLLOW else FOLLOW, addr)
     return _put(t, addr, _itself(t, dirfd, path, flags))
 
 

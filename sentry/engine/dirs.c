@@ -1,9 +1,11 @@
-/* Directory listings as getdents64(2) gives them: read in one go, and cut into answers. Holds no policy. */
+/* Directories of the host as guests see them: getdents64(2) in one go, cut into answers; lstat(2) of a name in one. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,4 +63,21 @@ int64_t eng_slice(const char *records, uint64_t size, uint64_t at, uint64_t skip
 	part[0] = begin;
 	part[1] = at;
 	return count;
+}
+
+/*
+ * lstat(2) of one name in the directory `fd`, as a struct stat for a guest: with the number `dev` in place of the host's
+ * `host_dev`. The mode; 0 for a file of another device; or -errno.
+ */
+int64_t eng_stat_name(int fd, const char *name, uint64_t host_dev, uint64_t dev, void *out)
+{
+	struct stat st;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (st.st_dev != host_dev)
+		return 0;
+	st.st_dev = dev;
+	memcpy(out, &st, sizeof(st));
+	return st.st_mode;
 }

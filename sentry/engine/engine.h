@@ -8,6 +8,7 @@ int64_t eng_write(int tid, uint64_t addr, const char *buf, uint64_t size);
 int64_t eng_cstring(int tid, uint64_t addr, char *buf, uint64_t limit);
 int64_t eng_list(int fd, char *out, uint64_t room, int64_t cookie);
 int64_t eng_slice(const char *records, uint64_t size, uint64_t at, uint64_t skip, uint64_t room, uint64_t *part);
+int64_t eng_stat_name(int fd, const char *name, uint64_t host_dev, uint64_t dev, void *out);
 int eng_seize(int tid, unsigned options);
 int eng_set_options(int tid, unsigned options);
 int eng_interrupt(int tid);

@@ -134,6 +134,10 @@ class Inode:
         at hand in this form."""
         return None
 
+    def stat_record(self, name: bytes) -> bytes | None:
+        """The same as struct stat, where it is at hand in this form."""
+        return None
+
     def stat_entry(self, name: bytes) -> Stat | None:
         """Attributes of an entry that is neither a directory nor a link, if they can be had without making an inode;
         ENOENT if there is no such name, None for "look it up"."""

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.file import Stat
     from vfs.core.mount import Mount
+    from vfs.core.node import Inode
 
 __all__ = [
-    "EMPTY", "FOLLOW", "Dentry", "Path", "dentry_name", "path_name", "walk", "walk_create", "walk_parent", "walk_stat",
+    "EMPTY", "FOLLOW", "Dentry", "Path", "dentry_name", "lone", "path_name", "walk", "walk_create", "walk_parent",
+    "walk_stat",
 ]  # fmt: skip
 
 NAME_MAX = 255
@@ -58,23 +60,22 @@ def walk(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW, resolve: int = 0
         return _again(t, dirfd, path, flags, resolve)[0]
 
 
+def lone(t: Task, dirfd: int, path: bytes) -> Inode | None:
+    """The directory in which `path` is a single name that is not in the caches, as for all who walk a tree; None in
+    any other case."""
+    if b"/" in path:
+        return None
+    start = _start(t, dirfd, path).dentry
+    inode = start.inode
+    if inode.mode & 0o170111 != 0o040111 or inode.guarded or path in start.children:
+        return None
+    return inode if path not in (b".", b"..") and len(path) <= NAME_MAX else None
+
+
 def walk_stat(t: Task, dirfd: int, path: bytes, flags: int = FOLLOW) -> Stat:
     """Attributes of what the path names. What a directory can tell without an inode leaves nothing in the caches: trees
     are walked once, and mostly looked at only."""
     try:
-        if b"/" not in path:  # one name, as all do that walk a tree
-            start = _start(t, dirfd, path).dentry
-            inode = start.inode
-            if (
-                inode.mode & 0o170111 == 0o040111
-                and not inode.guarded
-                and path not in start.children
-                and path not in (b".", b"..")
-                and len(path) <= NAME_MAX
-            ):
-                found = inode.stat_entry(path)
-                if found is not None:
-                    return found
         place, name = _walk(t, dirfd, path, flags | _PEEK, 0)
         inode = place.dentry.inode
         if not name:

@@ -49,6 +49,19 @@ def lstat(dir_fd: int, name: bytes) -> os.stat_result:
         raise error(err)
 
 
+STAT_SIZE = 144
+_stat = ffi.new("char[]", STAT_SIZE)
+_stated = ffi.buffer(_stat)
+
+
+def stat_record(dir_fd: int, name: bytes, host_dev: int, dev: int) -> tuple[int, bytes]:
+    """Mode and struct stat of a name checked before, with `dev` for the device `host_dev`; mode 0 on another one."""
+    mode = lib.eng_stat_name(dir_fd, name, host_dev, dev, _stat)
+    if mode < 0:
+        raise BY_CODE.get(-mode, EIO)
+    return mode, _stated[:STAT_SIZE]
+
+
 def fstat(fd: int) -> os.stat_result:
     try:
         return os.fstat(fd)

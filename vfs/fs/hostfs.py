@@ -283,6 +283,14 @@ class HostInode(HostAttr):
     def find(self, name: bytes) -> HostInode:
         return self.fs.inode_of(host.lstat(self.handle(), host.component(name)), self, name)
 
+    def stat_record(self, name: bytes) -> bytes | None:
+        fs = self.fs
+        if fs.uids is not None or fs.gids is not None:
+            return None
+        fd = self.fd
+        mode, record = host.stat_record(fd if fd >= 0 else self.handle(), name, fs.host_dev, fs.dev)
+        return record if mode and mode & S_IFMT not in (S_IFDIR, S_IFLNK) else None
+
     def stat_entry(self, name: bytes) -> Stat | None:
         st = host.lstat(self.handle(), host.component(name))
         if st.st_mode & S_IFMT in (S_IFDIR, S_IFLNK):
