@@ -25,7 +25,7 @@ from sentry.abi.const.files import (
     S_IFIFO,
     S_IFMT,
 )
-from sentry.abi.errno import E2BIG, EACCES, EINVAL, EMFILE
+from sentry.abi.errno import E2BIG, EACCES, EINVAL
 from sentry.abi.structs import OPEN_HOW
 from sentry.wait import retry
 from syscalls.args import Addr, DirFd, Mode, OpenFlags, Path, Size
@@ -85,8 +85,7 @@ def sys_openat2(t: Task, dirfd: int, path: bytes, how_addr: int, size: int) -> i
 
 def _open(t: Task, dirfd: int, path: bytes, flags: int, mode: int, resolve: int = 0) -> int:
     fds = t.fds
-    if len(fds.files) >= fds.limit:
-        raise EMFILE  # before anything is made
+    fds.need_room()
     cloexec = bool(flags & O_CLOEXEC)
     if flags & O_PATH:
         flags &= _WITH_PATH

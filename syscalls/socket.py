@@ -12,7 +12,6 @@ from sentry.abi.errno import (
     EAFNOSUPPORT,
     EAGAIN,
     EINVAL,
-    EMFILE,
     ENOTSOCK,
     EOPNOTSUPP,
     EPERM,
@@ -166,8 +165,7 @@ def sys_accept4(t: Task, file: File, addr: int, size_addr: int, flags: int) -> i
 
 def _accept(t: Task, listener: Socket, addr: int, size_addr: int, flags: int) -> int:
     fds = t.fds
-    if len(fds.files) >= fds.limit and all(fd in fds.files for fd in range(fds.limit)):
-        raise EMFILE  # before a connection is taken off the queue
+    fds.need_room()  # before a connection is taken off the queue
     sock = listener.accept(t, flags)
     fd = fds.install(sock, bool(flags & abi.SOCK_CLOEXEC))
     if addr:

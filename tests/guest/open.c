@@ -231,6 +231,17 @@ TEST(descriptor_limit)
 	ERR(fcntl(0, F_DUPFD, 64), EINVAL);
 	OK(close(63));
 	EQ(open("/", O_RDONLY), 63);
+	/* numbers above a lowered limit stay open, and a free one below it can be had */
+	rl.rlim_cur = 16;
+	OK(setrlimit(RLIMIT_NOFILE, &rl));
+	ERR(open("/", O_RDONLY), EMFILE);
+	OK(close(40));
+	ERR(open("/", O_RDONLY), EMFILE);
+	OK(close(5));
+	OK(close(7));
+	EQ(open("/", O_RDONLY), 5);
+	EQ(dup(63), 7);
+	ERR(open("/", O_RDONLY), EMFILE);
 }
 
 TEST(special_files)

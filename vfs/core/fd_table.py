@@ -56,6 +56,16 @@ class FdTable:
             self.cloexec.add(fd)
         return fd
 
+    def need_room(self) -> None:
+        """EMFILE where `install` would raise it: for who must know before anything is made. Numbers above a limit that
+        was lowered stay open, so that their count alone says nothing."""
+        if len(self.files) >= self.limit:
+            fd = self._lowest
+            while fd in self.files:
+                fd += 1
+            if fd >= self.limit:
+                raise EMFILE
+
     def put(self, fd: int, file: File, cloexec: bool = False) -> None:
         """dup2/dup3: `fd` names `file` from now on; what it named before is closed silently. EBADF at the limit."""
         if fd >= self.limit or fd < 0:
