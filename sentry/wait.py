@@ -58,6 +58,9 @@ class WaitQueue:
     def __bool__(self) -> bool:
         return bool(self._entries)
 
+    def __len__(self) -> int:
+        return len(self._entries) if self._entries else 0
+
 
 class Pollable(Protocol):
     """Anything with a queue: an open file, a timer, a process."""

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EACCES, EINVAL, ENOMEM, EPERM
+from sentry.kernel.in_place import allow_in_place
 from sentry.kernel.injection import inject
 from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
 from syscalls.registry import CONTINUE, syscall
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 PROT_WRITE, PROT_EXEC = 2, 4
 MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, MAP_ANONYMOUS, MAP_HUGETLB = 1, 3, 0xF, 0x20, 0x40000
 MS_NOEXEC = 8
+NR_MMAP = 9
 
 
 @syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off, support="partial", note="no huge pages: ENOMEM")
 def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    if t.in_place is not None and allow_in_place(t, NR_MMAP, fd):
+        return CONTINUE
     if flags & MAP_ANONYMOUS:
         raise ENOMEM if flags & MAP_HUGETLB else EINVAL
     file = t.fds.get(fd)

@@ -50,6 +50,9 @@ def let_go(t: Task) -> None:
     if not t.dead:
         t.dead = True
         t.kernel.stops.guest.thread_ended(t)
+        if t.undo is not None:
+            undo, t.undo = t.undo, None
+            undo.release(t.group.pid)
         t.fds.release()
 
 

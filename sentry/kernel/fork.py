@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH
 from sentry.engine._engine import lib
+from sentry.ipc.sem import UndoList
 from sentry.kernel.exe import set_program
 from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow, StopHandler
 from sentry.kernel.task import Task
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT = 0x1000, 0x2000, 0x4000, 0x8000
-CLONE_THREAD, CLONE_UNTRACED = 0x1_0000, 0x80_0000
+CLONE_THREAD, CLONE_SYSVSEM, CLONE_UNTRACED = 0x1_0000, 0x4_0000, 0x80_0000
 NAMESPACES = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 CLONE_INTO_CGROUP = 0x2_0000_0000
 CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
@@ -39,7 +40,7 @@ def check_clone(t: Task, flags: int) -> None:
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
         raise RestartNow
     nproc = t.group.limits.nproc
-    if len(t.kernel.tasks) >= nproc and _tasks_of(t) >= nproc:
+    if len(t.kernel.tasks) >= nproc and _has_as_many(t, nproc):
         raise EAGAIN
 
 
@@ -60,13 +61,13 @@ def clone_failed(t: Task) -> None:
         t.on_stop = None
 
 
-def _tasks_of(t: Task) -> int:
+def _has_as_many(t: Task, nproc: int) -> bool:
     """RLIMIT_NPROC counts the threads of the real user id; it binds neither root nor CAP_SYS_RESOURCE or
     CAP_SYS_ADMIN."""
     creds = t.creds
     if creds.ruid == 0 or creds.has(CAP_SYS_RESOURCE) or creds.has(CAP_SYS_ADMIN):
-        return 0
-    return sum(1 for task in t.kernel.tasks.values() if task.creds.ruid == creds.ruid)
+        return False
+    return sum(1 for task in t.kernel.tasks.values() if task.creds.ruid == creds.ruid) >= nproc
 
 
 def _cloner_stopped(t: Task, status: int) -> None:
@@ -108,6 +109,11 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
             group.vfork_parent = t
             t.vforking = True
     child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
+    if flags & CLONE_SYSVSEM:
+        if t.undo is None:
+            t.undo = UndoList()
+        t.undo.users += 1
+        child.undo = t.undo
     child.personality = t.personality
     child.affinity = t.affinity
     child.policy = t.policy & ~SCHED_RESET_ON_FORK  # a fair one stays: sched(7)

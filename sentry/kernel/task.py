@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
+    from sentry.ipc.sem import UndoList
     from sentry.kernel.clone3 import CloneRequest
     from sentry.kernel.exact import Queued
     from sentry.kernel.exec import Exec
     from sentry.kernel.fs_context import FsContext
+    from sentry.kernel.in_place import InPlace
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.parking import Parked
     from sentry.kernel.thread_group import ThreadGroup
@@ -31,7 +33,7 @@ class Task:
         "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id",
         "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
-        "queued_exact", "personality", "call", "ended", "affinity", "policy", "clone_request",
+        "queued_exact", "personality", "call", "ended", "affinity", "policy", "clone_request", "in_place", "undo",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +60,8 @@ class Task:
         self.ended = False  # its last call was ended by a signal on purpose: not to be rewound
         self.clone_pending: int | None = None  # flags of a clone under way
         self.clone_request: CloneRequest | None = None  # a clone that is made in another form (clone3.py)
+        self.in_place: InPlace | None = None  # calls that it makes in place of its own (in_place.py)
+        self.undo: UndoList | None = None  # of its semaphore operations (semop(2))
         self.vforking = False  # sleeps in vfork(2) until its child execs or exits
         self.exec_pending: Exec | None = None
         self.stat_fd = -1  # the host's /proc/TID/stat, kept open once it was needed

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from sentry.abi.errno import Errno
+from sentry.ipc.namespace import ipc
+from vfs.anon.inode import DEV_SHM
 from vfs.core.dentry import Dentry, Path
 from vfs.core.walk import path_name
 from vfs.fs.hostfs import HostInode
@@ -43,6 +45,9 @@ def find_files(t: Task, group: ThreadGroup, wanted: set[Key]) -> dict[Key, Found
     exe = _program(group)
     if exe is not None and exe[0] in wanted:
         found[exe[0]] = _as_seen(exe[1], root)
+    for segment in ipc(t.kernel).shm:
+        if segment.attached and segment.host_key() in wanted:
+            found[segment.host_key()] = Found(segment.name, DEV_SHM, segment.id)
     if len(found) < len(wanted):
         for key, mount, dentry in _cached(t, wanted):
             if key not in found:

@@ -10,7 +10,7 @@ from sentry.abi.const.mounts import PROC_SUPER_MAGIC
 from sentry.abi.errno import EPERM
 from vfs.core.node import FileSystem, Inode, Name
 from vfs.core.synth import SynthDir, SynthFile, SynthFs, SynthLink, number
-from vfs.proc import sysctl, system
+from vfs.proc import sysctl, system, sysvipc
 from vfs.proc.locks import locks_text
 from vfs.proc.process import ProcessDir
 from vfs.proc.subject import Subject
@@ -64,7 +64,7 @@ def make(kernel: Kernel, options: bytes = b"") -> FileSystem:
         b"mounts": SynthLink(fs, b"self/mounts"),
         b"net": SynthLink(fs, b"self/net"),
         b"sys": sysctl.directory(fs),
-        b"sysvipc": _sysvipc(fs),
+        b"sysvipc": sysvipc.directory(fs),
         b"pressure": SynthDir(fs, {name: SynthFile(fs, system.pressure) for name in (b"cpu", b"io", b"memory")}),
         b"fs": SynthDir(fs),
         b"bus": SynthDir(fs),
@@ -105,17 +105,6 @@ def processes(t: Task) -> Iterable[Name]:
 
 def _always(text: bytes) -> Callable[[Task], bytes]:
     return lambda t: text
-
-
-def _sysvipc(fs: FileSystem) -> SynthDir:
-    heads = {
-        b"msg": b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime"
-        b"      rtime      ctime\n",
-        b"sem": b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n",
-        b"shm": b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid"
-        b"      atime      dtime      ctime                   rss                  swap\n",
-    }
-    return SynthDir(fs, {name: SynthFile(fs, _always(head)) for name, head in heads.items()})
 
 
 def _tty_drivers(t: Task) -> bytes:
