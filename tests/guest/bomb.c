@@ -52,6 +52,17 @@ TEST(fork_says_eagain)
 	REAP_OK(pid);
 }
 
+TEST(root_has_no_limit)
+{
+	NEED_ROOT();
+	struct rlimit rl = {0, 0};
+	OK(setrlimit(RLIMIT_NPROC, &rl));
+	IN_CHILD {
+		OK(setuid(NOBODY));
+		ERR(fork(), EAGAIN);
+	}
+}
+
 /* Threads count as well. */
 static void *idle(void *arg)
 {
