@@ -58,5 +58,5 @@ uninstall:
 
 clean:
 	rm -rf .venv .build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/guest/build benchmarks/guest/build
-	rm -f sentry/engine/_engine.c sentry/engine/_engine*.so sentry/engine/*.o sentry/engine/loader sentry/engine/stub
+	rm -f sentry/engine/_engine.c sentry/engine/_engine*.so sentry/engine/*.o sentry/engine/loader sentry/engine/spawner sentry/engine/stub
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

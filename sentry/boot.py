@@ -91,6 +91,7 @@ class BootConfig:
     backing_fd    root of a private host tmpfs without a path
     proc_fd       /proc of the Sentry's pid namespace
     loader_fd     the guest's loader (sentry/engine/loader)
+    spawner_fd    the spawner (sentry/engine/spawner)
     exit_fd       file in which the wait status is left for the CLI
     log_fd        debug log, strace and profile; -1 for none
     """
@@ -131,6 +132,7 @@ class BootConfig:
         self.backing_fd = -1
         self.proc_fd = -1
         self.loader_fd = -1
+        self.spawner_fd = -1
         self.exit_fd = -1
         self.log_fd = -1
         self.strace = False

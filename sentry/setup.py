@@ -64,7 +64,7 @@ def load() -> None:
 def boot(config: BootConfig) -> Kernel:
     platform = _platform(config)
     kernel = _kernel(config, platform)
-    root = _mounts(kernel, config)
+    root = kernel.root = _mounts(kernel, config)
     fds, fs = FdTable(), FsContext(root, root, config.umask)
     creds, limits = _credentials(config), _limits(config)
     fds.limit = limits.nofile
@@ -75,8 +75,9 @@ def boot(config: BootConfig) -> Kernel:
     program = _program(candidate, config)
     try:
         task = launch.launch(
-            kernel, platform, program, config.args, config.env, config.loader_fd, fds, fs, creds, limits
-        )
+            kernel, platform, program, config.args, config.env, config.loader_fd, config.spawner_fd,
+            fds, fs, creds, limits,
+        )  # fmt: skip
     except launch.LaunchError as err:
         raise BootError(str(err))
     task.group.oom_score_adj = config.oom_score_adj

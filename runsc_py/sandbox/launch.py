@@ -61,10 +61,11 @@ class Launch:
             self.config.creator_fd, self.config.stub_fd = sentry_creator.fileno(), sentry_stub.fileno()
             self.config.control_fd = self._listen()
             self.config.exit_fd = self._open(f"{self.directory.path}/exit", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            self.config.loader_fd = self._open_loader()
+            self.config.loader_fd = self._open_program("loader")
+            self.config.spawner_fd = self._open_program("spawner")
             procs_fds = self.cgroups.open_procs() if self.cgroups else []
             self._fork_sentry(procs_fds)
-            for fd in (self.config.control_fd, self.config.exit_fd, self.config.loader_fd):
+            for fd in (self.config.control_fd, self.config.exit_fd, self.config.loader_fd, self.config.spawner_fd):
                 os.close(fd)
             sentry_creator.close()
             sentry_stub.close()
@@ -111,9 +112,9 @@ class Launch:
     def _open(self, path: str, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
-    def _open_loader(self) -> int:
+    def _open_program(self, name: str) -> int:
         """On a read-only mount of its own: who holds the descriptor, even as root, cannot change the host's file."""
-        mount = trees.clone(self.host, os.fsencode(f"{ENGINE}/loader"), False, f.MS_RDONLY | f.MS_NOSUID | f.MS_NODEV)
+        mount = trees.clone(self.host, os.fsencode(f"{ENGINE}/{name}"), False, f.MS_RDONLY | f.MS_NOSUID | f.MS_NODEV)
         try:
             return self._open(f"/proc/self/fd/{mount}", os.O_RDONLY)
         finally:

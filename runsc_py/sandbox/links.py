@@ -7,6 +7,9 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
+from sentry.abi.errno import Errno, WouldBlock
+from sentry.socket import host
+
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
 
@@ -18,6 +21,16 @@ SIGKILL = 9
 SIGNAL, EXIT = 1, 2  # sentry/engine/stub.c
 MESSAGE = struct.Struct("=II")
 COMMIT, ATTACHED = b"commit", b"attached"
+
+
+def received(fd: int, size: int) -> bytes | None:
+    """One message; None when there is none, b"" at the end."""
+    try:
+        return host.receive(fd, size)
+    except WouldBlock:
+        return None
+    except Errno:
+        return b""
 
 
 class CreatorLink:
@@ -50,12 +63,9 @@ class CreatorLink:
             pass
 
     def _heard(self, events: int) -> None:
-        try:
-            text = self.link.recv(64)
-        except BlockingIOError:
+        text = received(self.link.fileno(), 64)
+        if text is None:
             return
-        except OSError:
-            text = b""
         if text == ATTACHED:
             return
         if text != COMMIT:
@@ -78,12 +88,9 @@ class StubLink:
         kernel.watch(fd, IN, self._heard)
 
     def _heard(self, events: int) -> None:
-        try:
-            text = self.link.recv(MESSAGE.size)
-        except BlockingIOError:
+        text = received(self.link.fileno(), MESSAGE.size)
+        if text is None:
             return
-        except OSError:
-            text = b""
         if len(text) != MESSAGE.size:
             self.control.leave_status(SIGKILL)
             os._exit(0)

@@ -1,4 +1,4 @@
-"""Builds the C parts in place: the cffi module `sentry.engine._engine`, the guest's loader and the stub.
+"""Builds the C parts in place: the cffi module `sentry.engine._engine`, the guest's loader, the spawner and the stub.
 
 Run as `python -m sentry.engine.build`. The compiler is called directly, so that neither setuptools nor distutils is
 needed.
@@ -36,7 +36,7 @@ def build_module() -> Path:
     ffi.set_source("sentry.engine._engine", "#include <stdint.h>\n" + includes)
     generated = HERE / "_engine.c"
     ffi.emit_c_code(str(generated))
-    sources = [p for p in sorted(HERE.glob("*.c")) if p.name not in ("loader.c", "stub.c")]
+    sources = [p for p in sorted(HERE.glob("*.c")) if p.name not in ("loader.c", "spawner.c", "stub.c")]
     target = HERE / ("_engine" + str(sysconfig.get_config_var("EXT_SUFFIX")))
     include = sysconfig.get_paths()["include"]
     fresh = target.with_suffix(".tmp")
@@ -59,6 +59,13 @@ def build_stub() -> Path:
     return target
 
 
+def build_spawner() -> Path:
+    target = HERE / "spawner"
+    flags = [flag for flag in FREESTANDING if flag not in ("-static-pie", "-fPIE")]
+    _run([CC, *flags, "-static", "-no-pie", "-fno-pie", "-o", str(target), str(HERE / "spawner.c")])
+    return target
+
+
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, check=False)
     if done.returncode:
@@ -68,7 +75,7 @@ def _run(command: list[str]) -> None:
 def main() -> None:
     print("building sentry.engine._engine", flush=True)
     build_module()
-    for name, build in (("loader", build_loader), ("stub", build_stub)):
+    for name, build in (("loader", build_loader), ("spawner", build_spawner), ("stub", build_stub)):
         if (HERE / f"{name}.c").exists():
             print(f"building {name}", flush=True)
             build()

@@ -38,12 +38,52 @@ int eng_ready(int fd, int events)
 	return ppoll(&one, 1, &now, NULL) < 0 ? -errno : one.revents;
 }
 
+enum { MAX_FDS = 253 }; /* SCM_MAX_FD */
+
+/*
+ * One read of a socket with what descriptors come along (unix(7), SCM_RIGHTS), without waiting: they are put into `fds`,
+ * which has room for `limit`, and the rest of it is -1; more than that are closed. Bytes or -errno.
+ */
+int64_t eng_receive_fds(int fd, void *buf, uint64_t size, int *fds, int limit)
+{
+	union {
+		char text[CMSG_SPACE(MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec piece = { buf, size };
+	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+	struct cmsghdr *head;
+	int count = 0;
+	ssize_t n;
+
+	if (limit) {
+		message.msg_control = control.text;
+		message.msg_controllen = sizeof(control.text);
+	}
+	n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0)
+		return -errno;
+	for (head = CMSG_FIRSTHDR(&message); limit && head; head = CMSG_NXTHDR(&message, head)) {
+		int *sent = (int *)CMSG_DATA(head);
+
+		if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (head->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			if (count < limit)
+				fds[count++] = sent[i];
+			else
+				close(sent[i]);
+		}
+	}
+	while (count < limit)
+		fds[count++] = -1;
+	return n;
+}
+
 /* recv(2) and send(2) without waiting, whatever the description's flags are. Bytes or -errno. */
 int64_t eng_receive(int fd, void *buf, uint64_t size)
 {
-	ssize_t n = recv(fd, buf, size, MSG_DONTWAIT);
-
-	return n < 0 ? -errno : n;
+	return eng_receive_fds(fd, buf, size, NULL, 0);
 }
 
 int64_t eng_send(int fd, const void *data, uint64_t size)

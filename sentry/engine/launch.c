@@ -1,15 +1,12 @@
 /*
- * The first guest task: namespaces with nothing of the host, no capabilities, the filter, then the loader.
+ * The way to the spawner (spawner.c): namespaces with nothing of the host, no capabilities, then its program.
  * It is C because between fork and exec no Python may run. Every value comes from the caller.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -24,18 +21,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
-#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
 #endif
 
 enum { MAX_SHARED = 16384 }; /* as sentry/kernel/limits.py tells the guest */
+enum { LINK = 3, SPAWNER = 4, ABOVE = 100 }; /* the spawner's own end; first descriptors go above all that have a fixed number */
 
 /* What the launch tells the Sentry, on a page that both share. `failed_step` names the line that went wrong. */
 struct launch_state {
-	volatile int spawner_ready, mapped, init_pid, listener, failed_step, failed_errno;
+	volatile int spawner_ready, mapped, failed_step, failed_errno;
 };
 
 static void *scratch_state;
@@ -79,17 +74,16 @@ static int lower(int resource, rlim_t most)
 	return setrlimit(resource, &limit);
 }
 
-static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *prog, int loader_fd, int loader_at, char **argv,
-				 char **envp)
+/* channel_fd: what a platform without a listener hands descriptors over by; every guest has it at channel_at. -1: none. */
+static _Noreturn void become_spawner(struct launch_state *st, int link, int loader_fd, int loader_at, int channel_fd,
+				     int channel_at, int spawner_fd)
 {
 	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct none[2] = { { 0 } };
 	struct rlimit no_core = { 1, 1 }; /* 1 byte: neither a file nor a core_pattern pipe gets a dump (core(5)) */
-	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV |
-			      SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-	int fd;
+	char *argv[] = { "runsc-spawner", NULL }, *envp[] = { NULL };
 
-	if (setsid() < 0) /* otherwise a guest's kill(0) would reach the Sentry */
+	if (setsid() < 0)
 		fail(st, 10);
 	if (setresgid(0, 0, 0) || setresuid(0, 0, 0))
 		fail(st, 11);
@@ -101,10 +95,20 @@ static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *pro
 		fail(st, 14);
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
 		fail(st, 15);
-	if (loader_fd != loader_at && dup2(loader_fd, loader_at) < 0)
+	link = fcntl(link, F_DUPFD_CLOEXEC, ABOVE);
+	loader_fd = fcntl(loader_fd, F_DUPFD_CLOEXEC, ABOVE);
+	spawner_fd = fcntl(spawner_fd, F_DUPFD_CLOEXEC, ABOVE);
+	if (link < 0 || spawner_fd < 0 || dup2(loader_fd, loader_at) < 0 || dup2(link, LINK) < 0)
 		fail(st, 16);
-	if (fcntl(loader_at, F_SETFD, 0) || syscall(SYS_close_range, 0, loader_at - 1, 0) ||
-	    syscall(SYS_close_range, loader_at + 1, ~0U, 0))
+	if (channel_fd >= 0 && dup2(channel_fd, channel_at) < 0)
+		fail(st, 16);
+	if (channel_fd < 0)
+		channel_at = loader_at;
+	if (dup2(spawner_fd, SPAWNER) < 0 || fcntl(SPAWNER, F_SETFD, FD_CLOEXEC))
+		fail(st, 16);
+	if (syscall(SYS_close_range, 0, LINK - 1, 0) || syscall(SYS_close_range, SPAWNER + 1, loader_at - 1, 0) ||
+	    (channel_at > loader_at + 1 && syscall(SYS_close_range, loader_at + 1, channel_at - 1, 0)) ||
+	    syscall(SYS_close_range, channel_at + 1, ~0U, 0))
 		fail(st, 17);
 	if (setrlimit(RLIMIT_CORE, &no_core) || lower(RLIMIT_SIGPENDING, MAX_SHARED) || lower(RLIMIT_NPROC, MAX_SHARED))
 		fail(st, 18);
@@ -117,22 +121,17 @@ static _Noreturn void guest_init(struct launch_state *st, struct sock_fprog *pro
 		fail(st, 20);
 	umask(0);
 	default_signals();
-	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog);
-	if (fd < 0)
-		fail(st, 21);
-	st->listener = fd + 1; /* 0 says not yet; taken by pidfd_getfd(2); O_CLOEXEC, so the exec closes this copy */
-	syscall(SYS_execveat, loader_at, "", argv, envp, AT_EMPTY_PATH);
-	fail(st, 22);
+	syscall(SYS_execveat, SPAWNER, "", argv, envp, AT_EMPTY_PATH);
+	fail(st, 21);
 }
 
 /*
  * Fork the spawner; it returns only in the parent, with the spawner's pid. The parent writes the user namespace's maps
- * when `spawner_ready` is set and then sets `mapped`. Guest init becomes the caller's child (CLONE_PARENT).
+ * when `spawner_ready` is set and then sets `mapped`. The guests become the caller's children (CLONE_PARENT).
  */
-int eng_spawn(const void *filter, unsigned filter_len, int loader_fd, int loader_at, char **argv, char **envp)
+int eng_spawn(int link, int loader_fd, int loader_at, int channel_fd, int channel_at, int spawner_fd)
 {
 	struct launch_state *st = scratch_state;
-	struct sock_fprog prog = { filter_len, (struct sock_filter *)filter };
 	int pid = fork();
 
 	if (pid)
@@ -143,11 +142,5 @@ int eng_spawn(const void *filter, unsigned filter_len, int loader_fd, int loader
 	st->spawner_ready = 1;
 	while (!st->mapped)
 		usleep(20);
-	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-	if (pid < 0)
-		fail(st, 2);
-	if (!pid)
-		guest_init(st, &prog, loader_fd, loader_at, argv, envp);
-	st->init_pid = pid;
-	_exit(0);
+	become_spawner(st, link, loader_fd, loader_at, channel_fd, channel_at, spawner_fd);
 }

@@ -23,6 +23,7 @@ from sentry.kernel.temporary_mask import TemporaryMask
 from sentry.kernel.timers import Timers
 
 if TYPE_CHECKING:
+    from sentry.kernel.spawner import Spawner
     from sentry.kernel.thread_group import ThreadGroup
     from sentry.platform.base import Platform
 
@@ -67,6 +68,8 @@ class Kernel:
         self.native_only: frozenset[int] = frozenset()  # numbers that never reach the Sentry
         self.uts = Uts(b"localhost", b"(none)")
         self.mounts: Any = None
+        self.root: Any = None  # Path: where the container begins, whatever its pid 1 makes of its own root
+        self.spawner: Spawner | None = None
         self.backing = -1
         self.stopping = False
         self.exit_status: int | None = None  # wait status of pid 1

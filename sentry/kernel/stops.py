@@ -111,6 +111,8 @@ class Stops:
             init = self.kernel.init
             if init is not None and tid == init.host_pid:
                 self.kernel.exit_status = self.kernel.init_signal or status
+            elif self.kernel.spawner is not None:
+                self.kernel.spawner.reaped(tid, status)
             return
         if t is None and tracee is not None:
             t = tracee.task  # on its way out

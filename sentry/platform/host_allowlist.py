@@ -110,7 +110,7 @@ def calls() -> list[HostCall]:
     out.append(HostCall("setpriority", ((0, "==", 0),), "a guest's nice value"))
     out.append(HostCall("accept4", (), "the control socket"))
     out.append(HostCall("sendto", ((4, "==", 0),), f"{LINKS}; no address is named"))
-    out += [HostCall(name, (), LINKS) for name in ("recvfrom", "sendmsg")]
+    out += [HostCall(name, (), LINKS) for name in ("recvmsg", "sendmsg")]
     memory = ((2, "mask", PROT_EXEC, 0), (3, "mask", MAP_ANONYMOUS, MAP_ANONYMOUS))
     out.append(HostCall("mmap", memory, f"{OWN_MEMORY}, never code"))
     out += [HostCall(name, (), OWN_MEMORY) for name in ("munmap", "mremap", "brk")]

@@ -1,20 +1,25 @@
-"""The start of a sandbox: filter, namespaces and the first guest task, up to its loader (engine/launch.c).
+"""The start of a sandbox: namespaces, the spawner, and the first guest task up to its loader (engine/launch.c).
 
-`prepare` runs while the host's files can still be seen; `launch` needs none.
+`prepare` runs while the host's files can still be seen; `launch` needs none. `born` makes the Task of a process that
+the spawner made, pid 1 or one of `exec`.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
 import resource
+import struct
 import time
 from typing import TYPE_CHECKING
 
+from sentry.abi.errno import Errno
 from sentry.abi.nr.x86_64 import NR
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.exec import Exec, start_init
 from sentry.kernel.fork import add_group
 from sentry.kernel.limits import Limits
+from sentry.kernel.spawner import Birth, Spawner
 from sentry.kernel.task import Task
 from sentry.kernel.thread_group import SigHand, ThreadGroup
 from sentry.mm.user import UserMemory
@@ -39,10 +44,11 @@ GUEST_UID = 65534  # the host's user that guests are, whoever they are inside
 LAUNCH_TIMEOUT_S = 20.0
 
 STEPS = {
-    1: "namespaces", 2: "clone", 10: "setsid", 11: "user", 12: "private mounts", 13: "empty root", 14: "pivot_root",
-    15: "read-only root", 16: "loader descriptor", 17: "closing descriptors", 18: "limits", 19: "capabilities",
-    20: "no_new_privs", 21: "seccomp filter", 22: "loader",
+    1: "namespaces", 10: "setsid", 11: "user", 12: "private mounts", 13: "empty root", 14: "pivot_root",
+    15: "read-only root", 16: "descriptors", 17: "closing descriptors", 18: "limits", 19: "capabilities",
+    20: "no_new_privs", 21: "the spawner's program",
 }  # fmt: skip
+FILTER_HEAD = struct.Struct("<QQ")  # engine/spawner.c
 
 
 class LaunchError(Exception):
@@ -81,53 +87,99 @@ def new_platform() -> NotifyPlatform:
 
 def launch(
     kernel: Kernel, platform: NotifyPlatform, exec_: Exec, argv: list[bytes], env: list[bytes], loader_fd: int,
-    fds: FdTable, fs: FsContext, creds: Credentials, limits: Limits,
+    spawner_fd: int, fds: FdTable, fs: FsContext, creds: Credentials, limits: Limits,
 ) -> Task:  # fmt: skip
     """Make pid 1 of the container; it is on its way to the loader's first call when this returns."""
     prepared = prepare()
     kernel.loader_at, kernel.loader_fd = prepared.loader_at, loader_fd
     kernel.mark_at = prepared.mark_at
     kernel.native_only = frozenset(NR[r.name] for r in prepared.rules if not r.tests)
-    state = _spawn(prepared, loader_fd, argv, env)
-    init_pid, listener_fd = state
-    pidfd = lib.eng_pidfd_open(init_pid, 0)
-    listener = lib.eng_pidfd_getfd(pidfd, listener_fd)
-    os.close(pidfd)
-    if listener < 0:
-        raise LaunchError(f"the guest's listener cannot be taken over: {os.strerror(-listener)}")
-    platform.attach(listener)
-    group = ThreadGroup(init_pid, None, SigHand(), limits, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
-    kernel.init = group
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    pid = _spawn(prepared, platform, theirs.fileno(), loader_fd, spawner_fd)
+    theirs.close()
+    kernel.spawner = Spawner(kernel, pid)
+    ours.settimeout(LAUNCH_TIMEOUT_S)
+    _hear(ours)
+    platform.spawner_unfiltered(pid)
+    ours.send(FILTER_HEAD.pack(platform.filter_flags, len(prepared.filter) // 8) + prepared.filter)
+    ours.setblocking(False)
+    deadline = time.monotonic() + LAUNCH_TIMEOUT_S
+    while not platform.spawner_filtered(pid):
+        try:
+            _hear(ours)
+        except BlockingIOError:
+            time.sleep(0.00005)
+        if time.monotonic() > deadline:
+            raise LaunchError("guest start took too long")
+    ours.close()
+    made: list[Task] = []
+    trouble: list[Errno] = []
+
+    def first(host_pid: int) -> Task:
+        made.append(born(kernel, host_pid, exec_, fds, fs, creds, limits))
+        kernel.init = made[0].group
+        return made[0]
+
+    try:
+        kernel.spawner.ask(Birth(argv, env, first, lambda status: None, trouble.append))
+    except Errno as err:
+        trouble.append(err)
+    while not made and not trouble:
+        platform.serve_spawner(kernel, 100)
+        if time.monotonic() > deadline:
+            raise LaunchError("guest start took too long")
+    if trouble:
+        raise LaunchError(f"guest start failed: {os.strerror(trouble[0].code)}")
+    return made[0]
+
+
+def born(
+    kernel: Kernel, host_pid: int, exec_: Exec, fds: FdTable, fs: FsContext, creds: Credentials, limits: Limits
+) -> Task:
+    """The Task of a process without a parent, which is about to exec the loader."""
+    group = ThreadGroup(host_pid, None, SigHand(), limits, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
     add_group(kernel, group)
-    task = Task(kernel, init_pid, group, fds, fs, creds, UserMemory(init_pid))
-    group.tasks[init_pid] = task
-    kernel.tasks[init_pid] = task
+    task = Task(kernel, host_pid, group, fds, fs, creds, UserMemory(host_pid))
+    group.tasks[host_pid] = task
+    kernel.tasks[host_pid] = task
     start_init(kernel, task, exec_)
     return task
 
 
-def _spawn(prepared: Prepared, loader_fd: int, argv: list[bytes], env: list[bytes]) -> tuple[int, int]:
-    """(pid of guest init, its number of the listener)."""
+def _spawn(prepared: Prepared, platform: NotifyPlatform, link: int, loader_fd: int, spawner_fd: int) -> int:
+    """The spawner's pid; it is in the guests' namespaces, and on its way into its program."""
     words = ffi.cast("volatile int *", lib.eng_launch_state())
     if words == ffi.NULL:
         raise LaunchError("no memory for the launch page")
-    strings = [ffi.new("char[]", text) for text in (*argv, *env)]
-    arguments = ffi.new("char *[]", [*strings[: len(argv)], ffi.NULL])
-    environment = ffi.new("char *[]", [*strings[len(argv) :], ffi.NULL])
-    program = prepared.filter
-    spawner = lib.eng_spawn(
-        ffi.from_buffer(program), len(program) // 8, loader_fd, prepared.loader_at, arguments, environment
-    )
-    if spawner < 0:
-        raise LaunchError(f"fork: {os.strerror(-spawner)}")
+    channel_fd, channel_at = platform.channel
+    pid = lib.eng_spawn(link, loader_fd, prepared.loader_at, channel_fd, channel_at, spawner_fd)
+    if pid < 0:
+        raise LaunchError(f"fork: {os.strerror(-pid)}")
     _wait(words, 0)
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {GUEST_UID} 1"), ("gid_map", f"0 {GUEST_UID} 1")):
-        with open(f"/proc/{spawner}/{name}", "w") as f:
+        with open(f"/proc/{pid}/{name}", "w") as f:
             f.write(text)
     words[1] = 1
-    _wait(words, 3)
-    _wait(words, 2)
-    return words[2], words[3] - 1
+    return int(pid)
+
+
+def _hear(link: _socket.socket) -> None:
+    """The spawner's message: it is there, or cannot go on."""
+    told = link.recv(8)
+    if not told:
+        _check(ffi.cast("volatile int *", lib.eng_launch_state()))
+        raise LaunchError("guest start failed: the spawner has ended")
+    code = -int.from_bytes(told, "little", signed=True)
+    if code:
+        raise LaunchError(f"guest start failed at seccomp filter: {os.strerror(code)}")
+
+
+def _check(words: object) -> None:
+    """The launch page says whether the way to the spawner's program failed, and at which step."""
+    page: list[int] = words  # type: ignore[assignment]
+    if page[2]:
+        step = STEPS.get(page[2], str(page[2]))
+        raise LaunchError(f"guest start failed at {step}: {os.strerror(page[3])}")
 
 
 def _wait(words: object, index: int) -> None:
@@ -135,9 +187,7 @@ def _wait(words: object, index: int) -> None:
     page: list[int] = words  # type: ignore[assignment]
     deadline = time.monotonic() + LAUNCH_TIMEOUT_S
     while not page[index]:
-        if page[4]:
-            step = STEPS.get(page[4], str(page[4]))
-            raise LaunchError(f"guest start failed at {step}: {os.strerror(page[5])}")
+        _check(words)
         if time.monotonic() > deadline:
             raise LaunchError("guest start took too long")
         time.sleep(0.00005)

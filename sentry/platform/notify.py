@@ -7,6 +7,7 @@ ptrace event. Handlers run here, in the only thread; what they leave to be done 
 from __future__ import annotations
 
 import os
+import select
 import struct
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CALL, HANGUP = 1, 8
 FLAG_CONTINUE = 1
 O_CLOEXEC = 0o2000000
+SPEC_ALLOW, NEW_LISTENER, WAIT_KILLABLE_RECV = 1 << 2, 1 << 3, 1 << 5  # SECCOMP_FILTER_FLAG_*
 _request = struct.Struct("<QIIiIQ6Q")
 
 
@@ -82,7 +84,7 @@ class NotifyPlatform(Served):
                 request, host_tid, _, nr, _, _, *args = unpack(view)
                 t = tasks.get(host_tid)
                 if t is None:
-                    self._unknown(kernel, request, host_tid, nr)
+                    self._unknown(kernel, request, host_tid, nr, tuple(args))
                     continue
                 kernel.calls += 1
                 if not placement.ticking:
@@ -116,10 +118,51 @@ class NotifyPlatform(Served):
         if reply:
             lib.eng_reply(listener, reply, value, error, flags)
 
-    def _unknown(self, kernel: Kernel, request: int, host_tid: int, nr: int) -> None:
-        """A task that no clone event announced: only a dying one can be, so it gets no service."""
-        kernel.log(f"BUG: call {nr} from unknown task {host_tid}")
-        lib.eng_reply(self.listener, request, 0, -ENOSYS, 0)
+    def _unknown(self, kernel: Kernel, request: int, host_tid: int, nr: int, args: tuple[int, ...]) -> None:
+        """The spawner, or a child that it has just made; else a task that no clone event announced, which can only be
+        a dying one: it gets no service."""
+
+        def reply(value: int) -> None:
+            if value == CONTINUE:
+                lib.eng_reply(self.listener, request, 0, 0, FLAG_CONTINUE)
+            else:
+                lib.eng_reply(self.listener, request, max(value, 0), min(value, 0), 0)
+
+        spawner = kernel.spawner
+        if spawner is None or not spawner.heard(host_tid, nr, args, reply):
+            kernel.log(f"BUG: call {nr} from unknown task {host_tid}")
+            reply(-ENOSYS)
+
+    # the start ------------------------------------------------------------------------------------
+    filter_flags = NEW_LISTENER | SPEC_ALLOW | WAIT_KILLABLE_RECV
+    channel = (-1, -1)  # a descriptor by which others reach guests, and its number there; the listener does it here
+
+    def spawner_unfiltered(self, pid: int) -> None:
+        """The spawner waits for its filter: it has no guest yet."""
+
+    def spawner_filtered(self, pid: int) -> bool:
+        """Is the filter in force, and the spawner ours? The listener lies at the lowest number, which was free."""
+        pidfd = lib.eng_pidfd_open(pid, 0)
+        listener = lib.eng_pidfd_getfd(pidfd, 0)
+        os.close(pidfd)
+        if listener < 0:
+            return False
+        self.attach(listener)
+        return True
+
+    def serve_spawner(self, kernel: Kernel, wait_ms: int) -> None:
+        """Before the loop runs: one call of the spawner or of its first child, if one comes in time."""
+        poll = select.poll()
+        poll.register(self.listener, select.POLLIN)
+        if not poll.poll(wait_ms):
+            return
+        buffer = ffi.new("unsigned char[128]")
+        bits = lib.eng_reply_wait(self.listener, 0, 0, 0, 0, -1, -1, 0, buffer)
+        if bits < 0:
+            raise OSError(-bits, os.strerror(-bits))
+        if bits & CALL:
+            request, host_tid, _, nr, _, _, *args = _request.unpack_from(ffi.buffer(buffer))
+            self._unknown(kernel, request, host_tid, nr, tuple(args))
 
     def _hung_up(self, kernel: Kernel) -> None:
         """No task is left on the listener; pid 1's end is on its way."""

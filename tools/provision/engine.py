@@ -21,7 +21,7 @@ def sources() -> list[Path]:
 def products() -> list[Path]:
     """What a build leaves behind; none may be missing."""
     module = next(iter(ENGINE.glob("_engine*.so")), ENGINE / "_engine.so")
-    return [module, ENGINE / "loader", ENGINE / "stub"]
+    return [module, ENGINE / "loader", ENGINE / "spawner", ENGINE / "stub"]
 
 
 def ensure() -> None:
