@@ -1,0 +1,157 @@
+"""Runs CPython's own tests (regrtest) on the host and in a sandbox and compares them case by case.
+
+usage: python -m tests.suites.cpython [--on=host|sandbox|both] [--user=NAME] [--match=PATTERN] [--keep=DIR] MODULE...
+
+The suite is the one that the machine's /usr/bin/python3.11 brings (Debian: libpython3.11-testsuite). A case is named as
+unittest does, "test.test_os.FileTests.test_access"; its outcome is ok, skipped, FAIL, ERROR or none (it was not run).
+What differs and why is listed in cpython.toml; a difference that is not there is printed and fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import re
+import sys
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.conftest import PLACES, Runner
+
+HERE = Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3.11"
+SUITE = Path("/usr/lib/python3.11/test/test_os.py")
+LISTED: dict[str, Any] = tomllib.loads((HERE / "cpython.toml").read_text())
+MODULES: dict[str, dict[str, Any]] = LISTED["modules"]
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+REPORT = "=== report ==="
+
+SCRIPT = """
+d=$(mktemp -d /tmp/cpython-XXXXXX) && chmod 755 "$d" && mkdir "$d/t" && chmod 1777 "$d/t" && cd "$d/t" || exit 99
+export TMPDIR="$d/t" HOME="$d/t"
+"$@"; s=$?
+echo; echo '=== report ==='; cat "$d/t/report.xml" 2>/dev/null
+cd /; rm -rf "$d"; exit $s
+"""
+START = re.compile(r"^(test\w+|setUpClass|setUpModule|tearDownClass|tearDownModule) \(([\w.]+)\)", re.M)
+TROUBLE = re.compile(r"^=+\n(FAIL|ERROR): \w+ \(([\w.]+)\)(.*?)(?=^=+$|^Ran \d+ tests?|\Z)", re.M | re.S)
+NOT_THERE = re.compile(r"^ModuleNotFoundError: No module named 'test\.", re.M)
+
+
+class Outcome(NamedTuple):
+    """What one run of a module gave."""
+
+    cases: Mapping[str, str]
+    traces: Mapping[str, str]   # what was printed of those that failed
+    status: int | str
+    text: str
+
+
+def command(module: str, user: str, match: Sequence[str]) -> list[str]:
+    """One module in an empty directory of its own, with a bare environment."""
+    limit_s = MODULES.get(module, {}).get("limit_s", 120)
+    become = ["/usr/bin/setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"] if user != "root" else []
+    chosen = [word for pattern in match for word in ("-m", pattern)]
+    ignored = [word for pattern in MODULES.get(module, {}).get("ignore", ()) for word in ("-i", pattern)]
+    return ["/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "/bin/sh", "-c", SCRIPT, "sh", *become, PYTHON,
+            "-m", "test", "-v", "--fail-env-changed", f"--timeout={limit_s}", "--junit-xml=report.xml",
+            *chosen, *ignored, module]
+
+
+def run(module: str, place: str, user: str = "root", match: Sequence[str] = ()) -> Outcome:
+    limit_s = MODULES.get(module, {}).get("limit_s", 120)
+    result = Runner().run(place, command(module, user, match), limit_s + 20)
+    text = result.output.decode(errors="replace")
+    output, _, report = text.rpartition(f"{REPORT}\n")
+    status = "did not end" if result.timed_out else result.status
+    traces: dict[str, str] = {}
+    for trouble in TROUBLE.finditer(output or text):
+        traces[trouble[2]] = traces.get(trouble[2], "") + trouble[3]
+    return Outcome(cases(output or text, report), traces, status, output or text)
+
+
+def cases(output: str, report: str) -> dict[str, str]:
+    """The outcome of each case: from the XML report, or, where a module did not end, from what was printed."""
+    found: dict[str, str] = {}
+    if report.strip():
+        for case in ElementTree.fromstring(report).iter("testcase"):
+            if name := case.get("name"):
+                found[name] = _kind(case)
+    else:
+        for start in START.finditer(output):
+            found[f"{start[2]}"] = "started"
+    for trouble in TROUBLE.finditer(output):    # subtests are only here
+        found[trouble[2]] = trouble[1]
+    return found
+
+
+def _kind(case: ElementTree.Element) -> str:
+    for tag, kind in (("failure", "FAIL"), ("error", "ERROR"), ("skipped", "skipped")):
+        if case.find(tag) is not None:
+            return kind
+    return "unexpected success" if case.find("outcome") is not None else "ok"
+
+
+def differences(host: Outcome, guest: Outcome) -> dict[str, tuple[str, str]]:
+    """Case: (on the host, in the sandbox), of those that differ."""
+    names = sorted(set(host.cases) | set(guest.cases))
+    pairs = {name: (host.cases.get(name, "none"), guest.cases.get(name, "none")) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def reason(case: str, trace: str) -> str | None:
+    """Why this case is expected to differ. An entry with `error` is for those whose trace says that."""
+    return next((entry["why"] for entry in LISTED.get("expected", ())
+                 if any(fnmatch.fnmatchcase(case, pattern) for pattern in entry["cases"])
+                 and re.search(entry.get("error", ""), trace)), None)
+
+
+def compare(module: str, user: str = "root", match: Sequence[str] = (), keep: Path | None = None) -> list[str]:
+    """Run on both, print what differs; the lines of what was not expected."""
+    host, guest = outcomes = [run(module, place, user, match) for place in PLACES]
+    if keep:
+        for place, outcome in zip(PLACES, outcomes, strict=True):
+            (keep / f"{module}.{place}.txt").write_text(outcome.text)
+    if NOT_THERE.search(host.text):
+        print(f"{module}: the suite has no such module", flush=True)
+        return []
+    lines, unexpected = [], []
+    found = differences(host, guest)
+    for case, (there, here) in found.items():
+        known = reason(case, guest.traces.get(case, ""))
+        line = f"{case}: host {there}, sandbox {here}"
+        lines.append(f"{line} ({known})" if known else f"{line} (not expected)")
+        if not known:
+            unexpected.append(line)
+    if host.status != guest.status and not found:
+        unexpected.append(f"{module}: status {host.status} on the host, {guest.status} in the sandbox")
+        lines.append(unexpected[-1])
+    print(f"{module}: {len(host.cases)} cases, {len(found)} differ, {len(unexpected)} not expected", flush=True)
+    print("".join(f"    {line}\n" for line in lines), end="", flush=True)
+    return unexpected
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--on", choices=(*PLACES, "both"), default="both")
+    parser.add_argument("--user", default="root")
+    parser.add_argument("--match", action="append", default=[])
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("modules", nargs="*", default=list(MODULES))
+    options = parser.parse_args(argv)
+    bad = 0
+    for module in options.modules:
+        if options.on == "both":
+            bad += len(compare(module, options.user, options.match, options.keep))
+        else:
+            outcome = run(module, options.on, options.user, options.match)
+            print(outcome.text)
+            print(f"{module}: {len(outcome.cases)} cases, status {outcome.status}", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
