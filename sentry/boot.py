@@ -146,7 +146,7 @@ class BootConfig:
         self.close_console: Callable[[], None] | None = None
 
 
-def load() -> None:
+def load(platform: str = "notify") -> None:
     """Import all that the Sentry runs, compile its filter and the guests': after pivot_root(2) no file can be read."""
     import os
 
@@ -156,8 +156,11 @@ def load() -> None:
 
     sentry.setup.load()
     table(os.uname().machine)
-    launch.prepare()
-    host_filter.prepare(launch.CACHE)
+    try:
+        launch.prepare(platform)
+    except ModuleNotFoundError as err:
+        raise BootError(f"platform {platform} needs the module {err.name}: pip install 'runsc-py[{platform}]'")
+    host_filter.prepare(launch.CACHE, platform)
 
 
 def boot(config: BootConfig) -> Kernel:

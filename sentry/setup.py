@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sentry.kernel.task import Task
-    from sentry.platform.notify import NotifyPlatform
+    from sentry.platform.launch import AnyPlatform
     from vfs.core.file import File
 
     Trace = Callable[[Task, int, tuple[int, ...], int | None], None]
@@ -87,9 +87,7 @@ def boot(config: BootConfig) -> Kernel:
     return kernel
 
 
-def _platform(config: BootConfig) -> NotifyPlatform:
-    if config.platform != "notify":
-        raise BootError(f"platform {config.platform} is not available: use --platform=notify")
+def _platform(config: BootConfig) -> AnyPlatform:
     machine = os.uname().machine
     platform = launch.new_platform()
     platform.table = table(machine)
@@ -98,8 +96,9 @@ def _platform(config: BootConfig) -> NotifyPlatform:
     return platform
 
 
-def _kernel(config: BootConfig, platform: NotifyPlatform) -> Kernel:
+def _kernel(config: BootConfig, platform: AnyPlatform) -> Kernel:
     kernel = Kernel(platform, config)
+    platform.take(kernel)
     kernel.released = False
     kernel.mortal_init = config.mortal_init
     kernel.backing = config.backing_fd

@@ -139,6 +139,8 @@ def bracket_of(kernel: Kernel, parent: ThreadGroup) -> Bracket:
 def hold_parent(t: Task, parent: ThreadGroup) -> bool:
     """`t` is about to end its process. True: it may die at once; False: it is answered when the parent stands still."""
     kernel = t.kernel
+    if not kernel.signals.cancels:
+        return True
     if parent.bracket is None and not parent.exits_in_flight and all(in_host_wait(x) for x in parent.tasks.values()):
         parent.exits_in_flight += 1
         t.group.in_flight = True
@@ -173,6 +175,8 @@ def hold_for_signal(t: Task, targets: list[ThreadGroup], signo: int, go: Callabl
 
 def _needs_hold(kernel: Kernel, group: ThreadGroup, signo: int) -> bool:
     parent = group.parent
+    if not kernel.signals.cancels:
+        return False
     if parent is None or parent.dead or parent.exiting or group.exiting or not parent.sighand.interrupts(SIGCHLD):
         return False
     if signo == SIGKILL:

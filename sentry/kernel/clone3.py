@@ -23,7 +23,6 @@ from sentry.kernel.stops import (
     EVENT_FORK,
     EVENT_STOP,
     EVENT_VFORK,
-    OPTIONS,
     ORIG_RAX,
     R8,
     R10,
@@ -103,9 +102,9 @@ def _stopped(t: Task, status: int) -> None:
     regs[RDI], regs[RSI], regs[RDX] = request.flags, request.stack, request.parent_tid
     regs[R10], regs[R8] = request.child_tid, request.tls
     stops.set_regs(t)
-    lib.eng_set_options(t.host_tid, OPTIONS | O_TRACESYSGOOD)
+    lib.eng_set_options(t.host_tid, stops.options | O_TRACESYSGOOD)
     t.on_stop = _running
-    lib.eng_cont_syscall(t.host_tid, 0)
+    stops.cont_syscall(t)
 
 
 def _running(t: Task, status: int) -> None:
@@ -122,7 +121,7 @@ def _running(t: Task, status: int) -> None:
         return
     else:
         request.entered = True
-    lib.eng_cont_syscall(t.host_tid, 0)
+    stops.cont_syscall(t)
 
 
 def _made(t: Task, request: CloneRequest) -> None:
@@ -181,4 +180,4 @@ def _put_arguments(t: Task, saved: tuple[int, ...]) -> None:
 
 def _let_go(t: Task) -> None:
     t.clone_request = None
-    lib.eng_set_options(t.host_tid, OPTIONS)
+    lib.eng_set_options(t.host_tid, t.kernel.stops.options)

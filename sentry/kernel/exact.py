@@ -117,7 +117,7 @@ class Exact:
             self.kernel.stops.release(t, delivery_signal(status))
         else:
             t.on_stop = lambda task, st: self._at_delivery(task, st, expected)
-            lib.eng_cont(t.host_tid, delivery_signal(status))
+            self.kernel.stops.cont(t, delivery_signal(status))
         for entry in queued:
             entry.finish()
 
@@ -128,7 +128,7 @@ class Exact:
             ffi.memmove(self._info, info, 128)
             lib.eng_set_siginfo(t.host_tid, self._info)
         if expected and not is_group_stop(status):
-            lib.eng_cont(t.host_tid, signo)
+            self.kernel.stops.cont(t, signo)
         else:
             self.kernel.stops.finish(t, status)
 

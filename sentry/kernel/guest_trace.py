@@ -97,7 +97,7 @@ class Tracee:
     @property
     def host_options(self) -> int:
         wanted = self.options & (PTRACE_O_TRACEEXIT | PTRACE_O_TRACEVFORKDONE)
-        return ALWAYS | wanted
+        return self.task.kernel.stops.options | ALWAYS | wanted
 
 
 class Death:
@@ -314,9 +314,9 @@ class GuestTrace:
         if tracee.interrupting:
             lib.eng_interrupt(host_tid)
         if tracee.by_call:
-            lib.eng_cont_syscall(host_tid, signo)
+            self.kernel.stops.cont_syscall(tracee.task, signo)
         else:
-            lib.eng_cont(host_tid, signo)
+            self.kernel.stops.cont(tracee.task, signo)
 
     def resume(self, tracee: Tracee, signo: int, by_call: bool = False) -> None:
         """PTRACE_CONT and its kin."""

@@ -44,6 +44,8 @@ class Follower(Protocol):
 class Signals:
     """Sending, and learning what the host queued."""
 
+    cancels = True  # a signal cancels a call that was not yet received: rule 2 holds
+
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self._rechecks: dict[ThreadGroup, int] = {}
@@ -104,7 +106,7 @@ class Signals:
     def must_be_exact(self, group: ThreadGroup, signo: int) -> bool:
         """A handler without SA_RESTART takes `signo`, and some thread may be entering a call (not one that sleeps under
         a mask of its own, which `learn` handles)."""
-        if not group.sighand.interrupts(signo):
+        if not self.cancels or not group.sighand.interrupts(signo):
             return False
         return any(t.parked is None or t.parked.park.sigmask is None for t in group.tasks.values())
 

@@ -43,6 +43,7 @@ class Stops:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.options = OPTIONS  # of every trace
         self.guest = GuestTrace(kernel)  # what guests trace among themselves
         self.regs = ffi.new("uint64_t[27]")
         self.early: dict[int, int] = {}  # stops of children whose parent's event is still to come
@@ -52,7 +53,7 @@ class Stops:
         """Trace `t` from now on; false when it is gone."""
         if t.traced:
             return True
-        if lib.eng_seize(t.host_tid, OPTIONS):
+        if lib.eng_seize(t.host_tid, self.options):
             return False
         t.traced = True
         return True
@@ -78,8 +79,19 @@ class Stops:
         if tracee is not None:
             self.guest.stopped(tracee, tracee.host_status)
             return
+        self._let_go(t, signo)
+
+    def _let_go(self, t: Task, signo: int) -> None:
         t.traced = False
         lib.eng_detach(t.host_tid, signo)
+
+    def cont(self, t: Task, signo: int = 0) -> None:
+        """On to the next stop."""
+        lib.eng_cont(t.host_tid, signo)
+
+    def cont_syscall(self, t: Task, signo: int = 0) -> None:
+        """On to the beginning or the end of a call."""
+        lib.eng_cont_syscall(t.host_tid, signo)
 
     def get_regs(self, t: Task) -> bool:
         return not lib.eng_get_regs(t.host_tid, self.regs)

@@ -41,7 +41,7 @@ class TemporaryMask:
         due = (masks[0] | masks[1]) & masks[2] & ~mask
         for signo in range(1, 65):
             bit = 1 << (signo - 1)
-            if due & bit and self._ignored(t, signo):
+            if due & bit and ignored(t, signo):
                 due &= ~bit
         if not due:
             return
@@ -53,7 +53,7 @@ class TemporaryMask:
     def _inject(self, t: Task, status: int, mask: int) -> None:
         stops = self.kernel.stops
         signo = delivery_signal(status)
-        if not stops.get_regs(t) or signo and not self._ignored(t, signo):
+        if not stops.get_regs(t) or signo and not ignored(t, signo):
             stops.finish(t, status)  # another signal came first, its handler has ended the call
             return
         regs = stops.regs
@@ -73,7 +73,7 @@ class TemporaryMask:
         regs[ORIG_RAX] = WORD
         stops.set_regs(t)
         t.on_stop = lambda task, st: self._woken(task, st, saved)
-        lib.eng_cont(t.host_tid, 0)
+        stops.cont(t)
 
     def _woken(self, t: Task, status: int, saved: tuple[int, int]) -> None:
         """Before the handler's frame is made: give the argument registers back; rax says EINTR by itself.
@@ -85,14 +85,16 @@ class TemporaryMask:
         signo = delivery_signal(status)
         if not stops.get_regs(t):
             stops.finish(t, status)
-        elif stops.regs[RAX] != ERESTARTNOHAND or signo and self._ignored(t, signo):
+        elif stops.regs[RAX] != ERESTARTNOHAND or signo and ignored(t, signo):
             t.on_stop = lambda task, st: self._woken(task, st, saved)
-            lib.eng_cont(t.host_tid, signo)
+            stops.cont(t, signo)
         else:
             stops.regs[RDI], stops.regs[RSI] = saved
             stops.set_regs(t)
             stops.finish(t, status)
 
-    def _ignored(self, t: Task, signo: int) -> bool:
-        action = t.group.sighand.get(signo)
-        return action.handler == SIG_IGN or not action.caught and bool(IGNORED_BY_DEFAULT >> (signo - 1) & 1)
+
+def ignored(t: Task, signo: int) -> bool:
+    """Does `signo` do nothing to `t` (signal(7))?"""
+    action = t.group.sighand.get(signo)
+    return action.handler == SIG_IGN or not action.caught and bool(IGNORED_BY_DEFAULT >> (signo - 1) & 1)

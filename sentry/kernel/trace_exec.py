@@ -76,7 +76,7 @@ class TraceExec:
     def _step(self, t: Task) -> None:
         lib.eng_set_options(t.host_tid, self.tracee.host_options)
         t.on_stop = self._before_plan
-        lib.eng_cont_syscall(t.host_tid, 0)
+        t.kernel.stops.cont_syscall(t)
 
     def _before_plan(self, t: Task, status: int) -> None:
         stops = t.kernel.stops
@@ -89,7 +89,7 @@ class TraceExec:
             if 0 < length <= size <= 1 << 20:  # behind the call, with the plan in its buffer
                 if self._change_plan(t, int(stops.regs[RDI])):
                     t.on_stop = self._before_entry
-                    lib.eng_cont(t.host_tid, 0)
+                    stops.cont(t)
                 else:
                     self._unseen(t)
                 return
@@ -129,7 +129,7 @@ class TraceExec:
                 self.tracee.starting = False
                 stops.finish(t, status)
             else:
-                lib.eng_cont(t.host_tid, 0)
+                stops.cont(t)
             return
         entry = self._entry(t, int(regs[RSP]))
         regs[RIP], regs[EFLAGS], regs[ORIG_RAX], regs[RAX] = entry, FLAGS_AT_START, NR_EXECVE, 0

@@ -1,4 +1,5 @@
-"""What a platform offers the kernel: answers to calls, tracing on demand, waiting. `notify` is the one in use."""
+"""What a platform offers the kernel: answers to calls, descriptors for guests, waiting. There are two, `notify` and
+`ptrace`; what they share is in serving.py."""
 
 from __future__ import annotations
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 class Platform(Protocol):
     """One instance per sandbox; everything runs in the kernel's only thread."""
 
+    def take(self, kernel: Kernel) -> None:
+        """Before the first task: put those of the kernel's parts in place that differ."""
+
     def answer(self, t: Task, value: int) -> None:
         """End the open call of `t`: a result >= 0, or -errno (also the kernel's own -512 to -516)."""
 
@@ -20,7 +24,8 @@ class Platform(Protocol):
         """Let the host run the open call of `t`."""
 
     def add_fd(self, t: Task, host_fd: int, at: int, cloexec: bool = True) -> None:
-        """Put a copy of `host_fd` at number `at` of the real table of `t`; Errno when that fails."""
+        """Put a copy of `host_fd` at number `at` of the real table of `t` before its open call ends. When that fails:
+        Errno, or the call ends with one."""
 
     def watch(self, host_fd: int, events: int, callback: Callable[[int], None]) -> None: ...
 

@@ -18,10 +18,12 @@ ENOSYS = 38
 FORMAT = 2  # of what `compile_filter` makes of the rules
 
 
-def filter_for(rules: list[Native], cache_dir: str) -> bytes:
-    """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each."""
+def filter_for(rules: list[Native], cache_dir: str, traced: bool = False) -> bytes:
+    """The BPF program for `rules`: an array of struct sock_filter, 8 bytes each. `traced`: what is not native stops the
+    task for its tracer."""
     meaning = [(r.name, r.tests) for r in rules], FORMAT
-    return kept(cache_dir, "guest-filter", meaning, lambda: compile_filter(rules))
+    name = "traced-filter" if traced else "guest-filter"
+    return kept(cache_dir, name, meaning, lambda: compile_filter(rules, traced))
 
 
 def kept(cache_dir: str, name: str, meaning: object, make: Callable[[], bytes]) -> bytes:
@@ -45,11 +47,11 @@ def _cached(path: str) -> bytes:
     return program if len(program) % 8 == 0 else b""
 
 
-def compile_filter(rules: list[Native]) -> bytes:
+def compile_filter(rules: list[Native], traced: bool = False) -> bytes:
     import pyseccomp as seccomp
 
     operators = {"==": seccomp.EQ, "mask": seccomp.MASKED_EQ}
-    program = seccomp.SyscallFilter(defaction=seccomp.NOTIFY)
+    program = seccomp.SyscallFilter(defaction=seccomp.TRACE(0) if traced else seccomp.NOTIFY)
     program.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.ERRNO(ENOSYS))
     for rule in rules:
         tests = [seccomp.Arg(test[0], operators[test[1]], *test[2:]) for test in rule.tests]

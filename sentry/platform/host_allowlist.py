@@ -45,6 +45,11 @@ PTRACE = {
     0x4201: "PTRACE_GETEVENTMSG: the number of a new task",
     0x4203: "PTRACE_SETSIGINFO: who sent the signal",
 }
+PTRACE_FOR_LIFE = {
+    0x4208: "PTRACE_LISTEN: it stays in its group stop",
+    0x420A: "PTRACE_GETSIGMASK: while a descriptor is handed over",
+    0x420B: "PTRACE_SETSIGMASK: likewise",
+}
 FCNTL = {
     1: "F_GETFD",
     2: "F_SETFD",
@@ -74,7 +79,7 @@ LINKS = "links to the command line and the stub, connected before; stdio that is
 SIGNAL = "signals to guests, after the check of the sender"
 
 
-def calls() -> list[HostCall]:
+def calls(platform: str = "notify") -> list[HostCall]:
     """The list, the hottest first."""
     out = [HostCall("ioctl", ((1, "==", request),), text) for request, text in IOCTLS.items()]
     out += [HostCall(name, (), "waits for calls and descriptors") for name in ("ppoll", "epoll_wait", "epoll_ctl")]
@@ -96,7 +101,8 @@ def calls() -> list[HostCall]:
         out.append(HostCall(name, (), GUEST_ATTRIBUTE))
     out += [HostCall("fcntl", ((1, "==", command),), text) for command, text in FCNTL.items()]
     out.append(HostCall("memfd_create", ((1, "mask", 0xFFFF_FFFF & ~MFD_KNOWN, 0),), "memfd_create(2) of a guest"))
-    out += [HostCall("ptrace", ((0, "==", request),), text) for request, text in PTRACE.items()]
+    requests = PTRACE | PTRACE_FOR_LIFE if platform == "ptrace" else PTRACE
+    out += [HostCall("ptrace", ((0, "==", request),), text) for request, text in requests.items()]
     out.append(HostCall("wait4", ((2, "==", WNOHANG_WALL),), "events of guests, without waiting"))
     out.append(HostCall("wait4", ((2, "==", 0),), "at the end: the guests' ends"))
     out.append(HostCall("pidfd_open", ((1, "==", 0),), "to see a guest's end"))
@@ -130,5 +136,6 @@ KILLED = (
     "process_madvise", "quotactl", "acct", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime",
     "sethostname", "setdomainname", "syslog", "vhangup", "personality",
 )  # fmt: skip
+# But for what calls() lists:
 # TRACEME PEEK* POKE* KILL SINGLESTEP *FPREGS ATTACH SYSEMU* GETSIGINFO *REGSET LISTEN PEEKSIGINFO *SIGMASK SECCOMP_*
 KILLED_PTRACE = (*range(7), 8, 9, 14, 15, 16, 18, 19, 25, 31, 32, 0x4202, 0x4204, 0x4205, *range(0x4208, 0x4212))

@@ -14,10 +14,10 @@ FORMAT = 1  # of what `compile_filter` makes of the list
 _program = b""
 
 
-def prepare(cache_dir: str) -> None:
+def prepare(cache_dir: str, platform: str = "notify") -> None:
     """Have the program at hand: libseccomp cannot be loaded any more when it is needed."""
     global _program
-    listed = calls()
+    listed = calls(platform)
     meaning = [(call.name, call.tests) for call in listed], KILLED, KILLED_PTRACE, FORMAT
     _program = kept(cache_dir, "sentry-filter", meaning, lambda: compile_filter(listed))
 
@@ -45,6 +45,7 @@ def compile_filter(listed: list[HostCall]) -> bytes:
         program.add_rule(seccomp.ALLOW, NR[call.name], *tests)
     for name in KILLED:
         program.add_rule(seccomp.KILL_PROCESS, NR[name])
-    for request in KILLED_PTRACE:
+    allowed = {call.tests[0][2] for call in listed if call.name == "ptrace"}
+    for request in sorted({*KILLED_PTRACE} - allowed):
         program.add_rule(seccomp.KILL_PROCESS, NR["ptrace"], seccomp.Arg(0, seccomp.EQ, request))
     return exported(program)

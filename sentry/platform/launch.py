@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.fs_context import FsContext
     from sentry.kernel.kernel import Kernel
+    from sentry.platform.ptrace import PtracePlatform
     from vfs.core.fd_table import FdTable
+
+    AnyPlatform = NotifyPlatform | PtracePlatform
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(HERE), "engine", "cache")
@@ -58,35 +61,45 @@ class LaunchError(Exception):
 class Prepared:
     """What must be read or compiled before the host's files are gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, platform: str) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         size = REAL_NOFILE if hard == resource.RLIM_INFINITY else min(hard, REAL_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (size, hard))
         self.loader_at = LOADER_AT
         self.mark_at = size - 1
+        self.channel_at = size - 2  # of the ptrace platform
         self.rules = rules(self.loader_at - 1, self.loader_at - 2)
-        self.filter = filter_for(self.rules, CACHE)
+        self.traced = platform == "ptrace"
+        self.filter = filter_for(self.rules, CACHE, self.traced)
 
 
 _prepared: Prepared | None = None
 
 
-def prepare() -> Prepared:
+def prepare(platform: str = "notify") -> Prepared:
     global _prepared
     if _prepared is None:
-        _prepared = Prepared()
+        _prepared = Prepared(platform)
+        if _prepared.traced:
+            import sentry.platform.ptrace  # noqa: F401  (python-ptrace, an extra)
     return _prepared
 
 
-def new_platform() -> NotifyPlatform:
-    """The platform with its call table, before any guest."""
-    platform = NotifyPlatform()
+def new_platform() -> AnyPlatform:
+    """The platform, before any guest."""
+    platform: AnyPlatform
+    if prepare().traced:
+        from sentry.platform.ptrace import PtracePlatform
+
+        platform = PtracePlatform(prepare().channel_at)
+    else:
+        platform = NotifyPlatform()
     platform.continued = frozenset(NR[name] for name in CONTINUED)
     return platform
 
 
 def launch(
-    kernel: Kernel, platform: NotifyPlatform, exec_: Exec, argv: list[bytes], env: list[bytes], loader_fd: int,
+    kernel: Kernel, platform: AnyPlatform, exec_: Exec, argv: list[bytes], env: list[bytes], loader_fd: int,
     spawner_fd: int, fds: FdTable, fs: FsContext, creds: Credentials, limits: Limits,
 ) -> Task:  # fmt: skip
     """Make pid 1 of the container; it is on its way to the loader's first call when this returns."""
@@ -146,7 +159,7 @@ def born(
     return task
 
 
-def _spawn(prepared: Prepared, platform: NotifyPlatform, link: int, loader_fd: int, spawner_fd: int) -> int:
+def _spawn(prepared: Prepared, platform: AnyPlatform, link: int, loader_fd: int, spawner_fd: int) -> int:
     """The spawner's pid; it is in the guests' namespaces, and on its way into its program."""
     words = ffi.cast("volatile int *", lib.eng_launch_state())
     if words == ffi.NULL:

@@ -31,11 +31,12 @@ _request = struct.Struct("<QIIiIQ6Q")
 class NotifyPlatform(Served):
     """The listener and the loop."""
 
-    permanent = False
-
     def __init__(self) -> None:
         super().__init__()
         self.listener = -1
+
+    def take(self, kernel: Kernel) -> None:
+        """The kernel is right as it is."""
 
     def attach(self, listener: int) -> None:
         self.listener = listener

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
 
-    Registers = tuple[int, ...]
+    Registers = tuple[int, int, int, int, int, int]
     Call = Callable[[Task, Registers], int]
     Serve = Callable[[Task, int, Registers], int]
-    Trace = Callable[[Task, int, Registers, int | None], None]
+    Trace = Callable[[Task, int, tuple[int, ...], int | None], None]
 
 ENOSYS = 38
 NO_ANSWER = -4096  # results at or below are CONTINUE or DEFERRED; above them the call ends with what they say
