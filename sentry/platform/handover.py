@@ -103,7 +103,7 @@ class Handover:
         self._next(None)
 
     def _plan(self) -> Generator[Step, int, None]:
-        for _, at, cloexec in self.items:
+        for _, at, cloexec in tuple(self.items):
             flags = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if cloexec else 0)
             check((yield NR_RECVMSG, (self.platform.link.at, self.address, flags)))
             got = self._received()

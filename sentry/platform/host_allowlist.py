@@ -46,6 +46,7 @@ PTRACE = {
     0x4203: "PTRACE_SETSIGINFO: who sent the signal",
 }
 PTRACE_FOR_LIFE = {
+    0x4202: "PTRACE_GETSIGINFO: a fault, or a signal that was sent",
     0x4208: "PTRACE_LISTEN: it stays in its group stop",
     0x420A: "PTRACE_GETSIGMASK: while a descriptor is handed over",
     0x420B: "PTRACE_SETSIGMASK: likewise",

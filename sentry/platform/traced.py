@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sentry.platform.ptrace import PtracePlatform
 
 SYSCALL_STOP = SIGTRAP | 0x80
+SIGKILL = 9
+FAULTS = frozenset((4, 5, 7, 8, 11))  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 NR_RT_SIGTIMEDWAIT = 128
 EINTR_WORD = WORD - 3
 
@@ -107,6 +109,8 @@ class TracedStops(Stops):
         if tracee.listening != was:
             self._group_stop(t, tracee.listening)
         elif signo and signo != SYSCALL_STOP:
+            if signo in FAULTS and t.group is self.kernel.init:
+                self._fault_of_init(t, signo)
             if t.group.sighand.get(signo).caught:
                 t.saved_deadline = None  # its call ends with EINTR: the next one is a new one
             elif ignored(t, signo) and self.get_regs(t):
@@ -114,6 +118,12 @@ class TracedStops(Stops):
                 if regs[ORIG_RAX] == NR_RT_SIGTIMEDWAIT and regs[RAX] == EINTR_WORD:
                     regs[RAX] = ERESTARTNOINTR  # nothing wakes it but what it waits for
                     self.set_regs(t)
+
+    def _fault_of_init(self, t: Task, signo: int) -> None:
+        """The host lets a pid 1 that is traced live on after a fault, and fault again."""
+        if not t.group.sighand.get(signo).caught and tracing.signal_code(t.host_tid) > 0:
+            self.kernel.init_signal = signo
+            self.kill(t.group.host_pid, SIGKILL)
 
     def _group_stop(self, t: Task, begins: bool) -> None:
         """The process stops: its parked calls end, so that all of it does. Or it goes on."""

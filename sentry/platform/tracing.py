@@ -10,7 +10,14 @@ from ctypes import addressof, c_uint64
 from typing import Any
 
 from ptrace import PtraceError
-from ptrace.binding import ptrace_cont, ptrace_getregs, ptrace_registers_t, ptrace_setregs, ptrace_syscall
+from ptrace.binding import (
+    ptrace_cont,
+    ptrace_getregs,
+    ptrace_getsiginfo,
+    ptrace_registers_t,
+    ptrace_setregs,
+    ptrace_syscall,
+)
 from ptrace.binding.func import ptrace
 
 PTRACE_SEIZE, PTRACE_LISTEN, PTRACE_GETSIGMASK, PTRACE_SETSIGMASK = 0x4206, 0x4208, 0x420A, 0x420B
@@ -63,6 +70,14 @@ def listen(tid: int) -> None:
         ptrace(PTRACE_LISTEN, tid)
     except PtraceError:
         pass
+
+
+def signal_code(tid: int) -> int:
+    """si_code of the signal before whose delivery it stands: above 0 the host's kernel made it."""
+    try:
+        return int(ptrace_getsiginfo(tid).si_code)
+    except PtraceError:
+        return 0
 
 
 def signal_mask(tid: int) -> int | None:
