@@ -53,7 +53,7 @@ class Profile:
 
     def watch_copies(self) -> None:
         """Count and time every copy to and from guests, for this process from now on."""
-        for name in ("_eng_read", "_eng_write", "_eng_cstring"):
+        for name in ("_eng_read", "_eng_write", "_eng_cstring", "_eng_put_stat"):
             setattr(user, name, self._copier(getattr(user, name)))
 
     def _copier(self, plain: Callable[..., int]) -> Callable[..., int]:

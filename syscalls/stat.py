@@ -26,7 +26,7 @@ from sentry.abi.const.files import (
 )
 from sentry.abi.const.mounts import MS_NOEXEC
 from sentry.abi.errno import EACCES, EINVAL, ENOENT, EROFS, ESTALE
-from sentry.abi.structs import STAT, STATX
+from sentry.abi.structs import STATX
 from sentry.creds import Credentials
 from syscalls.args import AccessMode, Addr, AtFlags, DirFd, FdAny, Path, PathOrNull, StatxMask
 from syscalls.registry import syscall
@@ -43,30 +43,7 @@ _STAT_FLAGS = AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW
 
 
 def _put(t: Task, addr: int, st: Stat) -> int:
-    dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks, atime, mtime, ctime, _ = st
-    if atime < 0 or mtime < 0 or ctime < 0:
-        return _put_old(t, addr, st)
-    t.mem.write(
-        addr,
-        STAT.pack(
-            dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks,
-            atime // NS, atime % NS, mtime // NS, mtime % NS, ctime // NS, ctime % NS,
-        ),
-    )  # fmt: skip
-    return 0
-
-
-def _put_old(t: Task, addr: int, st: Stat) -> int:
-    """Times before 1970: the fields are unsigned in C, and hold negative seconds all the same."""
-    times: list[int] = []
-    for at in (st.atime_ns, st.mtime_ns, st.ctime_ns):
-        times += (at // NS & (1 << 64) - 1, at % NS)
-    t.mem.write(
-        addr,
-        STAT.pack(
-            st.dev, st.ino, st.nlink, st.mode, st.uid, st.gid, st.rdev, st.size, st.blksize, st.blocks, *times
-        ),
-    )
+    t.mem.put_stat(addr, st)
     return 0
 
 

@@ -6,10 +6,13 @@ Copy a structure once, check the copy, use the copy: another thread of the guest
 from __future__ import annotations
 
 import struct
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG
 from sentry.engine._engine import ffi, lib
+
+if TYPE_CHECKING:
+    from vfs.core.file import Stat
 
 PATH_MAX = 4096
 IOV_MAX = 1024
@@ -28,6 +31,7 @@ _i64 = struct.Struct("<q")
 
 _eng_read = lib.eng_read
 _eng_write = lib.eng_write
+_eng_put_stat = lib.eng_put_stat
 _eng_cstring = lib.eng_cstring
 _from_buffer = ffi.from_buffer
 
@@ -123,6 +127,11 @@ class UserMemory:
 
     def put_u64(self, addr: int, value: int) -> None:
         self.write(addr, _u64.pack(value & 0xFFFF_FFFF_FFFF_FFFF))
+
+    def put_stat(self, addr: int, st: Stat) -> None:
+        """A struct stat of stat(2)."""
+        if _eng_put_stat(self.tid, addr, *st[:13]):
+            raise EFAULT
 
     def unpack(self, layout: struct.Struct, addr: int) -> tuple[int, ...]:
         if _eng_read(self.tid, addr, _buffer, layout.size) != layout.size:

@@ -6,6 +6,9 @@ from struct import Struct
 from typing import Any
 
 from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG
+from sentry.abi.structs import STAT
+
+NS = 1_000_000_000
 
 Iovec = list[tuple[int, int]]
 
@@ -55,6 +58,14 @@ class GuestMemory:
 
     def pack(self, layout: Struct, addr: int, *values: Any) -> None:
         self.write(addr, layout.pack(*values))
+
+    def put_stat(self, addr: int, st: Any) -> None:
+        """The meaning of what the engine does in C."""
+        times: list[int] = []
+        for at in (st.atime_ns, st.mtime_ns, st.ctime_ns):
+            times += (at // NS & (1 << 64) - 1, at % NS)
+        head = (st.dev, st.ino, st.nlink, st.mode, st.uid, st.gid, st.rdev, st.size, st.blksize, st.blocks)
+        self.write(addr, STAT.pack(*head, *times))
 
     def u32(self, addr: int) -> int:
         return int.from_bytes(self.read(addr, 4), "little")

@@ -101,9 +101,9 @@ class Space:
 
 class Blob:
     """The contents of one regular file. `charged` is what it has taken of `space`: data up to its end, no holes behind
-    a write (a hole that is filled later is not charged again)."""
+    a write (a hole that is filled later is not charged again). `dense`: there never was a hole."""
 
-    __slots__ = ("backing", "charged", "number", "size", "small", "space")
+    __slots__ = ("backing", "charged", "dense", "number", "size", "small", "space")
 
     def __init__(self, backing: Backing, space: Space) -> None:
         self.backing = backing
@@ -112,6 +112,7 @@ class Blob:
         self.number = 0
         self.size = 0
         self.charged = 0
+        self.dense = True
 
     def __del__(self) -> None:
         self.space.used -= self.charged
@@ -158,6 +159,8 @@ class Blob:
             raise EFBIG
         end = offset + len(data)
         if end > self.size:
+            if offset > self.size:
+                self.dense = False
             room = self.space.room()
             if end > offset + room and room < len(data) + PAGE:
                 # As much as fits, as in Linux, page by page.
@@ -185,6 +188,8 @@ class Blob:
 
     def truncate(self, size: int) -> None:
         small = self.small
+        if size > self.size:
+            self.dense = False
         if size < self.size:
             kept = min(self.charged, size + PAGE - 1 & -PAGE)
             self.space.used -= self.charged - kept
@@ -203,6 +208,7 @@ class Blob:
         """Zeros in place of what is there; the host's pages go."""
         if start >= end:
             return
+        self.dense = False
         if self.small is None:
             host.allocate(self.backing.fd(self.number), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, end - start)
         elif start < len(self.small):
@@ -213,6 +219,8 @@ class Blob:
         """In units of 512 bytes."""
         if self.small is not None:
             return (len(self.small) + PAGE - 1) // PAGE * 8
+        if self.dense:
+            return (self.size + PAGE - 1) // PAGE * 8
         return host.fstat(self.backing.fd(self.number)).st_blocks
 
     def seek(self, offset: int, whence: int) -> int:
@@ -234,6 +242,7 @@ class Blob:
             self.pwrite(host.pread(source_fd, size, 0), 0)
             return
         self._charge(0, size)
+        self.dense = False  # the source may have holes
         fd = self.backing.fd(self.spill())
         host.copy(source_fd, fd, size)
         self.size = size

@@ -53,7 +53,7 @@ class Guest:
         self.mem = GuestMemory(BASE, SIZE)
         self.t: Any = SimpleNamespace(
             kernel=kernel, group=group, tid=7, host_tid=7, creds=creds, mem=self.mem, fds=FdTable(1024),
-            fs=FsContext(top, top, 0o022),
+            fs=FsContext(top, top, 0o022), in_place=None,
         )  # fmt: skip
         kernel.tasks = {7: self.t}
         self.calls = table.table("x86_64")
@@ -69,7 +69,7 @@ class Guest:
         group = SimpleNamespace(pid=8, host_pid=8, limits=t.group.limits, tasks={})
         new.t = SimpleNamespace(
             kernel=t.kernel, group=group, tid=8, host_tid=8, creds=creds, mem=self.mem, fds=FdTable(1024),
-            fs=t.fs.copy(),
+            fs=t.fs.copy(), in_place=None,
         )  # fmt: skip
         t.kernel.tasks[8] = new.t
         return new
