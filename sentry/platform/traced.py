@@ -92,6 +92,7 @@ class TracedStops(Stops):
             if not self.platform.stranger(tid, status):
                 self._event(tid, status)
             return
+        t.traced = True
         tracee = self.platform.tracee(t)
         if tracee.handover is not None:
             tracee.handover.stopped(status)
