@@ -20,9 +20,12 @@ NR_CLOSE = 3
 @syscall("close", FdNum)
 def sys_close(t: Task, fd: int) -> int:
     fds = t.fds
-    if t.in_place is not None and allow_in_place(t, NR_CLOSE, fd):
-        return CONTINUE
-    fds.close(fd)
+    try:
+        fds.close(fd)
+    except EBADF:
+        if allow_in_place(t, NR_CLOSE, fd):
+            return CONTINUE
+        raise
     if fd in fds.injected:  # a host descriptor of the file sits there too, for mmap: the guest's own close drops it
         del fds.injected[fd]
         return CONTINUE

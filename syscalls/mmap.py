@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import EACCES, EINVAL, ENOMEM, EPERM
+from sentry.abi.errno import EACCES, EBADF, EINVAL, ENOMEM, EPERM
 from sentry.kernel.in_place import allow_in_place
 from sentry.kernel.injection import inject
 from syscalls.args import Addr, FdNum, MapFlags, Off, Prot, Size
@@ -27,11 +27,14 @@ NR_MMAP = 9
 
 @syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off, support="partial", note="no huge pages: ENOMEM")
 def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
-    if t.in_place is not None and allow_in_place(t, NR_MMAP, fd):
-        return CONTINUE
     if flags & MAP_ANONYMOUS:
         raise ENOMEM if flags & MAP_HUGETLB else EINVAL
-    file = t.fds.get(fd)
+    try:
+        file = t.fds.get(fd)
+    except EBADF:
+        if allow_in_place(t, NR_MMAP, fd):
+            return CONTINUE
+        raise
     if not length or offset & 4095:
         raise EINVAL
     if not file.readable:

@@ -1,9 +1,10 @@
-"""The IPC namespace of a sandbox (ipc_namespaces(7)): there is one, with every System V object in it."""
+"""The IPC namespace of a sandbox (ipc_namespaces(7)): there is one, with every object in it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentry.ipc.mqueue import MqueueFs
 from sentry.ipc.msg import MsgQueue
 from sentry.ipc.perm import Table
 from sentry.ipc.sem import SemSet
@@ -18,6 +19,7 @@ class IpcNamespace:
         self.sem: Table[SemSet] = Table()
         self.msg: Table[MsgQueue] = Table()
         self.shm = Segments(kernel)
+        self.mqueue = MqueueFs()
 
 
 def ipc(kernel: Kernel) -> IpcNamespace:

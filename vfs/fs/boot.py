@@ -74,21 +74,12 @@ def tmpfs(backing: Backing, options: bytes) -> TmpFs:
     return TmpFs(backing, space, mode=mode, uid=uid, gid=gid, shown=shown)
 
 
-def make_mqueue(kernel: Kernel, options: bytes) -> FileSystem:
-    """A place for message queues; the calls on them are not there yet."""
-    fs = TmpFs(backing_of(kernel), Space(0, MAX_INODES))
-    fs.name = b"mqueue"
-    fs.source = b"mqueue"
-    return fs
-
-
 def register() -> None:
     """Enter what this package has: drivers of memory devices, constructors of file systems."""
     mem_devices.register()
     setup.register("tmpfs", make_tmpfs)
     setup.register("ramfs", make_tmpfs)
     setup.register("devtmpfs", lambda kernel, options: DevTmpFs(backing_of(kernel), Space(0, MAX_INODES)))
-    setup.register("mqueue", make_mqueue)
 
 
 class Builder:
