@@ -1,7 +1,8 @@
 """Wait queues and `retry`: the one way in which a system call waits (poll(2) event bits).
 
 Rules: files and queues never block and never run other people's handlers. `WaitQueue.notify` only marks sleepers as
-ready (an `Entry.wake` must do no more than append to a list); the loop runs them afterwards. Only `retry` parks.
+ready (an `Entry.wake` must do no more than append to a list); the loop runs them afterwards. A call is parked by
+`Park`, which `retry` raises, or a handler that has just tried `op` itself.
 """
 
 from __future__ import annotations
@@ -84,12 +85,12 @@ class Park(Exception):
         self,
         op: Callable[[], int],
         on: Sequence[tuple[Pollable, int]],
-        deadline_ns: int | None,
-        expired: Callable[[], int] | None,
-        interrupted: Callable[[], int | None] | None,
-        restart: int,
-        sigmask: int | None,
-        sigmask_addr: int,
+        deadline_ns: int | None = None,
+        expired: Callable[[], int] | None = None,
+        interrupted: Callable[[], int | None] | None = None,
+        restart: int = RESTARTSYS,
+        sigmask: int | None = None,
+        sigmask_addr: int = 0,
     ) -> None:
         self.op = op
         self.on = on

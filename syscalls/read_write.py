@@ -20,7 +20,7 @@ from sentry.abi.const.files import (
 )
 from sentry.abi.errno import EBADF, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, WouldBlock
 from sentry.mm.user import Iovec
-from sentry.wait import IN, retry
+from sentry.wait import IN, Park
 from syscalls.args import Addr, Buffer, Fd, FdNum, Int, Off, OutBuffer, Size, UInt, ULong, Whence
 from syscalls.registry import syscall
 from syscalls.signalfd import read_by_host
@@ -46,7 +46,7 @@ def sys_read(t: Task, fd: int, buf_addr: int, size: int) -> int:
             return read_by_host(t, fd, file)
         if file.flags & O_NONBLOCK:
             raise
-    return retry(partial(_read, t, file, buf_addr, size), [(file, IN)])
+    raise Park(partial(_read, t, file, buf_addr, size), [(file, IN)])  # it was tried just now
 
 
 def _read(t: Task, file: File, buf_addr: int, size: int) -> int:
