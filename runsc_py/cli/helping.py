@@ -19,7 +19,7 @@ global options (those of runc and runsc; --NAME VALUE or --NAME=VALUE):
   --log FILE            errors go there too; --log-format=text|json
   --debug               debug messages; --debug-log=FILE (or DIR/), else to stderr
   --strace              one line for each system call, in the debug log
-  --platform NAME       notify (default)
+  --platform NAME       notify (default) or ptrace (slower; where the host allows no seccomp listener)
   --network NAME        sandbox (default), host or none
   --overlay2 root:memory  the root file system is not written, changes stay in memory
   --ignore-cgroups      make and join no cgroup
@@ -35,9 +35,13 @@ DETAILS = {
     "delete": "[--force] ID...",
     "pause": "ID",
     "resume": "ID",
+    "ps": "[--format table|json] ID [PS OPTIONS]",
+    "events": "[--stats] [--interval 5s] ID",
     "run": "[--bundle DIR] [--pid-file FILE] [--detach] [--keep] [--console-socket SOCKET] [--preserve-fds N] ID",
     "list": "[--format table|json] [--quiet]",
     "do": "[--root DIR] [--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--hostname NAME] -- COMMAND [ARGUMENTS]",
+    "spec": "[--bundle DIR] [--rootless] [--cwd DIR] [--netns PATH] [-- COMMAND ARGUMENTS]",
+    "features": "",
     "wait": "ID",
     "host-syscalls": "[--format table|json]",
     "help": "[COMMAND | syscalls [--format=table|json|csv]]",

@@ -107,7 +107,7 @@ class Settings:
     def _choose(self, found: Options) -> None:
         platform = found.text("platform")
         if platform not in PLATFORMS:
-            raise Failure("--platform", f"unknown platform {platform!r}", "use notify")
+            raise Failure("--platform", f"unknown platform {platform!r}", "use notify or ptrace")
         self.platform = PLATFORMS[platform]
         self.network = found.text("network", "sandbox")
         if self.network not in NETWORKS:

@@ -19,7 +19,6 @@ from sentry.kernel.stops import (
     ERESTARTNOINTR,
     ERESTARTSYS,
     EVENT_STOP,
-    OPTIONS,
     ORIG_RAX,
     R8,
     R10,
@@ -112,7 +111,7 @@ def _stopped(t: Task, status: int) -> None:
     if status >> 8 != EVENT_STOP << 8 | SIGTRAP:  # a signal, or a stop by one: that first
         _again(t, request, status)
         return
-    lib.eng_set_options(t.host_tid, OPTIONS | O_TRACESYSGOOD)
+    lib.eng_set_options(t.host_tid, stops.options | O_TRACESYSGOOD)
     _enter(t, request)
 
 
@@ -129,7 +128,7 @@ def _enter(t: Task, request: InPlace) -> None:
     stops.set_regs(t)
     request.entered = False
     t.on_stop = _running
-    lib.eng_cont_syscall(t.host_tid, 0)
+    stops.cont_syscall(t)
 
 
 def _running(t: Task, status: int) -> None:
@@ -143,7 +142,7 @@ def _running(t: Task, status: int) -> None:
         return
     if not request.entered:
         request.entered = True
-        lib.eng_cont_syscall(t.host_tid, 0)
+        stops.cont_syscall(t)
         return
     request.entered = False
     if not stops.get_regs(t):
@@ -195,4 +194,4 @@ def _restore(t: Task, saved: tuple[int, ...]) -> None:
 
 def _let_go(t: Task) -> None:
     t.in_place = None
-    lib.eng_set_options(t.host_tid, OPTIONS)
+    lib.eng_set_options(t.host_tid, t.kernel.stops.options)

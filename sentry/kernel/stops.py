@@ -93,6 +93,10 @@ class Stops:
         """On to the beginning or the end of a call."""
         lib.eng_cont_syscall(t.host_tid, signo)
 
+    def group_stopped(self, t: Task) -> bool:
+        """Does `t` stand in a stop by SIGSTOP and the like that the host shows as a tracing stop?"""
+        return False
+
     def get_regs(self, t: Task) -> bool:
         return not lib.eng_get_regs(t.host_tid, self.regs)
 

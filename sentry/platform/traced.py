@@ -60,6 +60,9 @@ class TracedStops(Stops):
         else:
             tracing.go_on(t.host_tid, signo)
 
+    def group_stopped(self, t: Task) -> bool:
+        return self.platform.tracee(t).listening
+
     # events --------------------------------------------------------------------------------------
     def collect(self) -> None:
         outer = not self._collecting

@@ -34,6 +34,7 @@ def requirements(goal: str) -> list[str]:
     stated = tomllib.loads((PROJECT / "pyproject.toml").read_text())
     project = stated["project"]
     names: list[str] = [*project["dependencies"], *stated["build-system"]["requires"]]
+    names += project["optional-dependencies"]["ptrace"]
     if goal in DEVELOPMENT_GOALS:
         names += project["optional-dependencies"]["dev"]
     return list(dict.fromkeys(names))

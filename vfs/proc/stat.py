@@ -57,6 +57,8 @@ def state_letter(subject: Subject, t: Task, host: bytes) -> bytes:
         return b"Z"
     if subject.group is t.group and (subject.thread is None or subject.thread is t):
         return b"R"
+    if host == b"t" and t.kernel.stops.group_stopped(subject.task):
+        return b"T"
     return b"S" if host in (b"D", b"t", b"I", b"K", b"W", b"P") else host
 
 
