@@ -74,30 +74,17 @@ class BootDevice:
         self.gid = gid
 
 
-class BootConfig:
-    """Everything about one container. Paths, arguments and environment are bytes; an absent descriptor is -1.
+class ProcessConfig:
+    """What a process without a parent in the container is to be: pid 1, or that of an `exec`.
 
     caps          (bounding, effective, inheritable, permitted, ambient) as bit sets
     rlimits       {RLIMIT_* number: (soft, hard)}
-    id_maps       (uid, gid) maps of (inside, outside, count); empty means identity
-    mortal_init   a signal from outside that pid 1 neither handles nor ignores ends it, as it would any other process
-    overlay       the root is the lower layer below a memory upper; the host's files are never written
     stdio         host descriptors of 0, 1 and 2, each non-blocking where the host let us, or CONSOLE
     preserved     {guest number: host descriptor} beyond these (--preserve-fds)
     console       host terminal kept raw, the Sentry has the line discipline; -1 without a terminal
-    control_fd    listening AF_UNIX socket for the CLI
-    creator_fd    SOCK_SEQPACKET to the `create` process; its end of file before "commit" ends the Sentry
-    stub_fd       SOCK_SEQPACKET to the stub (sentry/engine/stub.c has the messages)
-    backing_fd    root of a private host tmpfs without a path
-    proc_fd       /proc of the Sentry's pid namespace
-    loader_fd     the guest's loader (sentry/engine/loader)
-    spawner_fd    the spawner (sentry/engine/spawner)
-    exit_fd       file in which the wait status is left for the CLI
-    log_fd        debug log, strace and profile; -1 for none
     """
 
-    def __init__(self, container_id: str) -> None:
-        self.id = container_id
+    def __init__(self) -> None:
         self.args: list[bytes] = []
         self.env: list[bytes] = []
         self.cwd = b"/"
@@ -110,6 +97,35 @@ class BootConfig:
         self.no_new_privs = False
         self.oom_score_adj = 0
         self.terminal = False
+        self.stdio: tuple[int, int, int] = (0, 1, 2)
+        self.preserved: dict[int, int] = {}
+        self.console = -1
+
+    def descriptors(self) -> list[int]:
+        """All that came along."""
+        return [fd for fd in (self.console, *self.stdio, *self.preserved.values()) if fd >= 0]
+
+
+class BootConfig(ProcessConfig):
+    """Everything about one container. Paths, arguments and environment are bytes; an absent descriptor is -1.
+
+    id_maps       (uid, gid) maps of (inside, outside, count); empty means identity
+    mortal_init   a signal from outside that pid 1 neither handles nor ignores ends it, as it would any other process
+    overlay       the root is the lower layer below a memory upper; the host's files are never written
+    control_fd    listening AF_UNIX socket for the CLI
+    creator_fd    SOCK_SEQPACKET to the `create` process; its end of file before "commit" ends the Sentry
+    stub_fd       SOCK_SEQPACKET to the stub (sentry/engine/stub.c has the messages)
+    backing_fd    root of a private host tmpfs without a path
+    proc_fd       /proc of the Sentry's pid namespace
+    loader_fd     the guest's loader (sentry/engine/loader)
+    spawner_fd    the spawner (sentry/engine/spawner)
+    exit_fd       file in which the wait status is left for the CLI
+    log_fd        debug log, strace and profile; -1 for none
+    """
+
+    def __init__(self, container_id: str) -> None:
+        super().__init__()
+        self.id = container_id
         self.hostname = b""
         self.domainname = b""
         self.id_maps: tuple[tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]] = ((), ())
@@ -123,9 +139,6 @@ class BootConfig:
         self.devices: list[BootDevice] = []
         self.sysctl: dict[bytes, bytes] = {}
         self.cgroup_limits: dict[str, int] = {}
-        self.stdio: tuple[int, int, int] = (0, 1, 2)
-        self.preserved: dict[int, int] = {}
-        self.console = -1
         self.control_fd = -1
         self.creator_fd = -1
         self.stub_fd = -1

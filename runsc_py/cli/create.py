@@ -56,9 +56,7 @@ def load_spec(options: Options) -> tuple[Spec, str]:
 
 def prepare(settings: Settings, options: Options, container_id: str, tty_fd: int = -1) -> Launch:
     """Everything up to a running Sentry and stub. The lock is held. `tty_fd`: `run` on a terminal of its own."""
-    preserved = options.number("preserve-fds", 0, high=1024)
-    for number in range(3, 3 + preserved):
-        _check_open(number)  # before we open any ourselves
+    preserved = check_preserved(options.number("preserve-fds", 0, high=1024))
     spec, bundle = load_spec(options)
     console_socket = options.text("console-socket")
     if spec.process.terminal and not console_socket and tty_fd < 0:
@@ -79,11 +77,14 @@ def prepare(settings: Settings, options: Options, container_id: str, tty_fd: int
     )
 
 
-def _check_open(number: int) -> None:
-    try:
-        os.fstat(number)
-    except OSError:
-        raise Failure("--preserve-fds", f"descriptor {number} is not open")
+def check_preserved(count: int) -> int:
+    """All of them must be open; to be asked before we open any ourselves."""
+    for number in range(3, 3 + count):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise Failure("--preserve-fds", f"descriptor {number} is not open")
+    return count
 
 
 def finish(launch: Launch, options: Options) -> None:

@@ -49,16 +49,22 @@ class Terminal:
             self.before = None
 
 
-def serve(launch: Launch, terminal: Terminal, use_terminal: bool, start: Callable[[], None]) -> int:
-    """From the commit to the end of the container; its exit code as a shell counts it."""
-    forward_signals(launch.stub_pid)
+def attend(stub_pid: int, terminal: Terminal, use_terminal: bool, start: Callable[[], None]) -> int:
+    """Until a stub of ours ends; its exit code as a shell counts it."""
+    forward_signals(stub_pid)
     try:
         if use_terminal:
             terminal.take()
         start()
-        status = os.waitpid(launch.stub_pid, 0)[1]
+        status = os.waitpid(stub_pid, 0)[1]
     finally:
         terminal.give_back()
-    launch.reap_sentry()
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def serve(launch: Launch, terminal: Terminal, use_terminal: bool, start: Callable[[], None]) -> int:
+    """From the commit to the end of the container."""
+    code = attend(launch.stub_pid, terminal, use_terminal, start)
+    launch.reap_sentry()
+    return code

@@ -33,6 +33,9 @@ DETAILS = {
     "state": "ID",
     "kill": "[--all] ID [SIGNAL]",
     "delete": "[--force] ID...",
+    "exec": "[--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--tty] [--detach] [--pid-file FILE] "
+    "[--console-socket SOCKET] [--additional-gids N]... [--cap NAME]... [--no-new-privs] [--preserve-fds N] "
+    "[--ignore-paused] [--cgroup PATH] ID COMMAND [ARGUMENTS], or [...] --process FILE ID",
     "pause": "ID",
     "resume": "ID",
     "ps": "[--format table|json] ID [PS OPTIONS]",

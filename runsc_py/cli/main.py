@@ -15,6 +15,7 @@ COMMANDS = {
     "state": "print a container's state as JSON",
     "kill": "send a signal to a container",
     "delete": "remove a stopped container",
+    "exec": "run a further process in a container",
     "pause": "stop all processes of a container, unseen by them",
     "resume": "let a paused container go on",
     "run": "create, start and wait in one",
@@ -25,7 +26,13 @@ COMMANDS = {
     "help": "explain: help [COMMAND | syscalls [--format=table|json|csv]]",
 }
 # names that would be poor for a module, or none
-MODULES = {"list": "listing", "help": "helping", "do": "do_command", "host-syscalls": "host_syscalls"}
+MODULES = {
+    "list": "listing",
+    "help": "helping",
+    "do": "do_command",
+    "exec": "exec_command",
+    "host-syscalls": "host_syscalls",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,12 +11,19 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sentry.abi.errno import Errno, WouldBlock
+from sentry.socket import host
+
+from .sessions import Sessions, close_all
+
 if TYPE_CHECKING:
     from sentry.boot import BootConfig
     from sentry.kernel.kernel import Kernel
 
 IN = 1  # EPOLLIN
-LINE_LIMIT = 1 << 16
+LINE_LIMIT = 4 << 20  # environments may be long
+PIECE = 1 << 16
+FDS_LIMIT = 253  # that one message can carry
 CONNECTION_LIMIT = 64
 
 Answer = dict[str, object]
@@ -31,6 +38,7 @@ class Control:
         self.kernel = kernel
         self.config = config
         self.status = "created"
+        self.sessions = Sessions(kernel)
         self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, config.control_fd)
         self.listener.setblocking(False)
         self.connections: set[Connection] = set()
@@ -65,6 +73,15 @@ class Control:
         self.status = "running"
         return {}
 
+    def _exec(self, request: Answer, connection: Connection) -> Answer | None:
+        """Answered when the process is there."""
+        fds, connection.fds = connection.fds, []
+        return self.sessions.begin(request, fds, connection)
+
+    def _go(self, request: Answer, connection: Connection) -> Answer:
+        session = self.sessions.of(connection)
+        return session.go() if session is not None else {}  # it was killed meanwhile: its stub tells
+
     def _kill(self, request: Answer, connection: Connection) -> Answer:
         signo = request.get("signal")
         if not isinstance(signo, int) or not 0 <= signo <= 64:
@@ -91,6 +108,7 @@ class Control:
     def _resume(self, request: Answer, connection: Connection) -> Answer:
         if not self.kernel.pause.wanted:
             return {"error": "container not paused"}
+        self.kernel.defer(self.sessions.resumed)
         self.kernel.pause.end()
         return {}
 
@@ -134,18 +152,20 @@ class Connection:
         self.control = control
         self.fd = fd
         self.text = b""
+        self.fds: list[int] = []  # that came with the request
         os.set_blocking(fd, False)
         control.kernel.watch(fd, IN, self._heard)
 
     def _heard(self, events: int) -> None:
         try:
-            piece = os.read(self.fd, LINE_LIMIT)
-        except BlockingIOError:
+            piece, fds = host.receive_with_fds(self.fd, PIECE, FDS_LIMIT)
+        except WouldBlock:
             return
-        except OSError:
-            piece = b""
+        except Errno:
+            piece, fds = b"", []
         self.text += piece
-        if not piece or len(self.text) > LINE_LIMIT:
+        self.fds += fds
+        if not piece or len(self.text) > LINE_LIMIT or len(self.fds) > FDS_LIMIT:
             self.close()
         elif self.text.endswith(b"\n"):
             text, self.text = self.text, b""
@@ -160,6 +180,8 @@ class Connection:
             answer: Answer | None = {"error": "not a JSON object"}
         else:
             answer = self.control.answer(request, self)
+        close_all(self.fds)
+        self.fds = []
         if answer is not None:
             self.send(answer)
 
@@ -173,10 +195,13 @@ class Connection:
     def close(self) -> None:
         self.control.kernel.unwatch(self.fd)
         os.close(self.fd)
+        close_all(self.fds)
         self.control.connections.discard(self)
+        self.control.sessions.closed(self)
         if self in self.control.waiting:
             self.control.waiting.remove(self)
 
 
+OPERATIONS.update(exec=Control._exec, go=Control._go)  # sessions.py
 OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
 OPERATIONS.update(pause=Control._pause, resume=Control._resume)

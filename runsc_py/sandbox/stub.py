@@ -39,6 +39,7 @@ class StubPlan:
         self.mounts: list[Mount] = []
         self.procs_fds: list[int] = []
         self.netns_fd = -1
+        self.mnt_fd = -1  # mount namespace of a stub that is there already, instead of one to be built
         self.sentry_fd = -1
         self.exec_fd = -1
         self.terminal_fd = -1
@@ -51,13 +52,11 @@ def run(host: Host, plan: StubPlan, parent: socket) -> NoReturn:
         cgroups.join(plan.procs_fds)
         if plan.netns_fd >= 0:
             host.setns(plan.netns_fd, f.CLONE_NEWNET)
-        host.unshare(f.CLONE_NEWNS)
-        host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        root = build_root(host, plan)
-        proc = _receive(parent)
-        _attach(host, root, proc, b"/proc")
-        _finish_root(host, plan, root)
+        if plan.mnt_fd >= 0:
+            host.setns(plan.mnt_fd, f.CLONE_NEWNS)
+        else:
+            _enter_new_root(host, plan, parent)
         stdio = plan.terminal_fd if plan.terminal_fd >= 0 else null
         if plan.terminal_fd >= 0:
             fcntl.ioctl(plan.terminal_fd, termios.TIOCSCTTY, 0)
@@ -73,6 +72,15 @@ def run(host: Host, plan: StubPlan, parent: socket) -> NoReturn:
         except OSError:
             pass
     os._exit(1)
+
+
+def _enter_new_root(host: Host, plan: StubPlan, parent: socket) -> None:
+    host.unshare(f.CLONE_NEWNS)
+    host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")
+    root = build_root(host, plan)
+    proc = _receive(parent)
+    _attach(host, root, proc, b"/proc")
+    _finish_root(host, plan, root)
 
 
 def _receive(parent: socket) -> int:

@@ -3,7 +3,8 @@
 The Sentry makes no process once it is confined. The spawner (engine/spawner.c) does it: a process of ours under the
 guests' own filter, so each of its calls comes to the Sentry, and what it may do is what is answered here. Its call
 SPAWNER_MAGIC stays open until somebody asks for a program; the answer tells where argv and envp lie, its clone is let
-through, and its next SPAWNER_MAGIC brings the child's number. The child's execveat of the loader may come before that.
+through, and its next SPAWNER_MAGIC brings the child's number. The child's first call is its execveat of the loader,
+which may come before that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import BY_CODE, E2BIG, EAGAIN, ENOSYS, EPERM, ESRCH, Errno
-from sentry.kernel.exec import AT_EMPTY_PATH, NR_EXECVEAT, allow_injected
+from sentry.kernel.exec import NR_EXECVEAT, allow_injected
 from sentry.kernel.exit import remove_group
 from sentry.mm.user import UserMemory
 from sentry.verdict import CONTINUE
@@ -39,20 +40,25 @@ WORD = struct.Struct("<Q")
 
 
 class Birth:
-    """A process that is asked for. `born(host number)` makes its Task, `ended(wait status)` hears of its end."""
+    """A process that is asked for: `born(host number)` makes its Task, `ended(wait status)` hears of its end. With
+    `held` it stands before its program until `release` is called."""
 
-    __slots__ = ("argv", "born", "ended", "env", "failed")
+    __slots__ = ("argv", "born", "ended", "env", "failed", "held", "release")
 
-    def __init__(self, argv: list[bytes], env: list[bytes], born: Born, ended: Ended, failed: Failed) -> None:
+    def __init__(
+        self, argv: list[bytes], env: list[bytes], born: Born, ended: Ended, failed: Failed, held: bool = False
+    ) -> None:
         self.argv = argv
         self.env = env
         self.born = born
         self.ended = ended
         self.failed = failed
+        self.held = held
+        self.release: Callable[[], None] | None = None
 
 
 class Spawner:
-    """The one of a sandbox; `pid` is its number in the Sentry's namespace."""
+    """The one of a sandbox; `pid` is its number in the Sentry's namespace. One birth at a time is under way."""
 
     def __init__(self, kernel: Kernel, pid: int) -> None:
         self.kernel = kernel
@@ -61,11 +67,12 @@ class Spawner:
         self.alive = True
         self._waiting: list[Birth] = []
         self._current: Birth | None = None
-        self._reply: Reply | None = None  # its open SPAWNER_MAGIC
+        self._child = 0  # its number, once it is told
+        self._reply: Reply | None = None  # the spawner's open SPAWNER_MAGIC
         self._room = (0, 0)
-        self._early: dict[int, tuple[Registers, Reply]] = {}  # execveat of a child before its number was told
+        self._early: dict[int, tuple[Registers, Reply]] = {}  # execveat of a child, which waits for its Task
+        self._lost: set[int] = set()  # children that ended before their number was told
         self._ends: dict[int, Ended] = {}  # of the living ones
-        self._lost: dict[int, int] = {}  # wait statuses of children whose number was not told yet
 
     def ask(self, birth: Birth) -> None:
         """Errno when it cannot be; `failed` is for what goes wrong later."""
@@ -83,9 +90,10 @@ class Spawner:
         if host_tid == self.pid:
             self._serve(nr, a, reply)
             return True
-        if self._current is None or nr != NR_EXECVEAT:
+        if self._current is None or nr != NR_EXECVEAT or self._child not in (0, host_tid):
             return False
         self._early[host_tid] = a, reply
+        self._complete()
         return True
 
     def _serve(self, nr: int, a: Registers, reply: Reply) -> None:
@@ -103,45 +111,69 @@ class Spawner:
         reply = self._reply
         if reply is None or self._current is not None or not self._waiting:
             return
-        birth = self._current = self._waiting.pop(0)
-        data = layout(birth.argv, birth.env, self._room[0])
-        if len(data) > self._room[1]:
-            self._told(-E2BIG.code)
-            self._go_on()
-            return
+        self._current = self._waiting.pop(0)
+        data = layout(self._current.argv, self._current.env, self._room[0])
         try:
+            if len(data) > self._room[1]:
+                raise E2BIG
             self.mem.write(self._room[0], data)
-        except Errno:
-            self.died()
+        except Errno as err:
+            self._fail(err)
             return
         self._reply = None
         reply(len(data))
 
     def _told(self, child: int) -> None:
-        """The number of the child that was made last, or why there is none."""
-        birth, self._current = self._current, None
-        early, self._early = self._early, {}
-        lost, self._lost = self._lost, {}
-        if birth is not None:
-            if child > 0:
-                self._born(birth, child, early.pop(child, None), lost.get(child))
-            else:
-                birth.failed(BY_CODE.get(-child, EAGAIN)())
-        for _, reply in early.values():
-            reply(-EPERM.code)
+        """The number of the child that was made, or why there is none."""
+        if self._current is None:
+            return
+        if child <= 0:
+            self._fail(BY_CODE.get(-child, EAGAIN)())
+        elif child in self._lost:
+            self._fail(ESRCH())
+        else:
+            self._child = child
+            self._complete()
 
-    def _born(self, birth: Birth, child: int, early: tuple[Registers, Reply] | None, status: int | None) -> None:
+    def _complete(self) -> None:
+        """Its number is known and it stands before its exec, in a session of its own: now it is a Task."""
+        birth, child = self._current, self._child
+        if birth is None or child not in self._early:
+            return
+        a, reply = self._early.pop(child)
+        self._over()
         self._ends[child] = birth.ended
         task = birth.born(child)
-        if status is not None:
-            self.reaped(child, status)
-        elif early is not None:
-            a, reply = early
-            if allow_injected(task, a[0] & 0xFFFF_FFFF, a[4]) and a[4] == AT_EMPTY_PATH:
+
+        def release() -> None:
+            birth.release = None
+            if not task.dead and allow_injected(task, a[0] & 0xFFFF_FFFF, a[4]):
                 task.continued_nr = NR_EXECVEAT
                 reply(CONTINUE)
             else:
                 reply(-EPERM.code)
+
+        if birth.held:
+            birth.release = release
+        else:
+            release()
+        self._go_on()
+
+    def _over(self) -> None:
+        """No birth is under way any more; nobody else stands in an exec that nobody has decided."""
+        early, self._early = self._early, {}
+        self._current = None
+        self._child = 0
+        self._lost.clear()
+        for _, reply in early.values():
+            reply(-EPERM.code)
+
+    def _fail(self, err: Errno) -> None:
+        birth = self._current
+        self._over()
+        if birth is not None:
+            birth.failed(err)
+        self._go_on()
 
     # ends --------------------------------------------------------------------------------------------
     def reaped(self, host_pid: int, status: int) -> None:
@@ -150,14 +182,15 @@ class Spawner:
             self.died()
             return
         ended = self._ends.pop(host_pid, None)
-        if ended is None:
-            if self._current is not None:
-                self._lost[host_pid] = status
-            return
-        group = self.kernel.groups.get(host_pid)
-        if group is not None:
-            remove_group(self.kernel, group)
-        ended(status)
+        if ended is not None:
+            group = self.kernel.groups.get(host_pid)
+            if group is not None:
+                remove_group(self.kernel, group)
+            ended(status)
+        elif self._child == host_pid:
+            self._fail(ESRCH())
+        elif self._current is not None and not self._child:
+            self._lost.add(host_pid)
 
     def died(self) -> None:
         """The guests live on; there can be no further `exec`."""
@@ -166,10 +199,8 @@ class Spawner:
         self.alive = False
         self.kernel.log("the spawner has ended")
         failed, self._waiting = self._waiting, []
-        if self._current is not None:
-            failed.insert(0, self._current)
-            self._current = None
         self._reply = None
+        self._fail(ESRCH())
         for birth in failed:
             birth.failed(ESRCH())
 

@@ -17,6 +17,14 @@ def receive(fd: int, size: int) -> bytes:
     return bytes(ffi.buffer(buffer, _checked(lib.eng_receive(fd, buffer, size))))
 
 
+def receive_with_fds(fd: int, size: int, limit: int) -> tuple[bytes, list[int]]:
+    """One read of a unix socket, and the descriptors that came along (SCM_RIGHTS), at most `limit`: they are ours."""
+    buffer = ffi.new("char[]", size)
+    numbers = ffi.new("int[]", limit)
+    count = _checked(int(lib.eng_receive_fds(fd, buffer, size, numbers, limit)))
+    return bytes(ffi.buffer(buffer, count)), [number for number in numbers if number >= 0]
+
+
 def send(fd: int, data: bytes) -> int:
     return _checked(int(lib.eng_send(fd, ffi.from_buffer(data), len(data))))
 
