@@ -1,7 +1,7 @@
 """The Sentry's side of the control socket: JSON lines from the CLI, answered from the kernel's loop, never waiting.
 
 Requests: {"op": "state"} {"op": "start"} {"op": "kill", "signal": N, "all": bool} {"op": "wait"}
-{"op": "pause"} {"op": "resume"}.
+{"op": "pause"} {"op": "resume"} {"op": "processes", "after": N}.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ LINE_LIMIT = 4 << 20  # environments may be long
 PIECE = 1 << 16
 FDS_LIMIT = 253  # that one message can carry
 CONNECTION_LIMIT = 64
+PAGE = 1000  # processes in an answer
 
 Answer = dict[str, object]
 
@@ -111,6 +112,14 @@ class Control:
         self.kernel.defer(self.sessions.resumed)
         self.kernel.pause.end()
         return {}
+
+    def _processes(self, request: Answer, connection: Connection) -> Answer:
+        """[number in the Sentry's namespace, effective user] of each after number N, in order; at most PAGE of them."""
+        after = request.get("after")
+        groups = self.kernel.groups
+        numbers = sorted(pid for pid in groups if not isinstance(after, int) or pid > after)[:PAGE]
+        first = {pid: next(iter(groups[pid].tasks.values()), None) for pid in numbers}
+        return {"processes": [[pid, task.creds.euid] for pid, task in first.items() if task is not None]}
 
     def _wait(self, request: Answer, connection: Connection) -> Answer | None:
         self.waiting.append(connection)
@@ -204,4 +213,4 @@ class Connection:
 
 OPERATIONS.update(exec=Control._exec, go=Control._go)  # sessions.py
 OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
-OPERATIONS.update(pause=Control._pause, resume=Control._resume)
+OPERATIONS.update(pause=Control._pause, resume=Control._resume, processes=Control._processes)
