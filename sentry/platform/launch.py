@@ -43,6 +43,7 @@ REAL_NOFILE = 20000  # descriptors of the Sentry and of a guest's real table
 # The loader's descriptor in every guest. A fork copies the real table up to its highest number, so a low one: at the
 # end of the table it cost 90 us a fork. 63 is the last number of the table that lies in the task itself.
 LOADER_AT = 63
+CHANNEL_AT = 16400  # of the ptrace platform (handover.py): above every number of a guest's own (kernel/limits.py)
 GUEST_UID = 65534  # the host's user that guests are, whoever they are inside
 LAUNCH_TIMEOUT_S = 20.0
 
@@ -67,7 +68,7 @@ class Prepared:
         resource.setrlimit(resource.RLIMIT_NOFILE, (size, hard))
         self.loader_at = LOADER_AT
         self.mark_at = size - 1
-        self.channel_at = size - 2  # of the ptrace platform
+        self.channel_at = CHANNEL_AT
         self.rules = rules(self.loader_at - 1, self.loader_at - 2)
         self.traced = platform == "ptrace"
         self.filter = filter_for(self.rules, CACHE, self.traced)

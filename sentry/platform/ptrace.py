@@ -162,6 +162,8 @@ class PtracePlatform(Served):
         tracee = self.tracee(t)
         tracee.listening = False
         tracee.answered = None
+        if t.on_stop is not None and not tracee.to_call:  # every stop uses up the one that was asked for
+            lib.eng_interrupt(t.host_tid)
         if not tracee.in_call:
             tracee.in_call = True
             self.entered.append(t)
