@@ -330,6 +330,8 @@ def _commit(t: Task, exec_: Exec) -> None:
     end_vfork(group)
     if group.timers is not None:
         group.timers.exec()
+    if group.aio is not None:
+        group.aio.end()
     t.continued_nr = -1
     t.saved_deadline = None
     t.mem = UserMemory(t.host_tid)

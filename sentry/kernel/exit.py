@@ -85,6 +85,8 @@ def group_died(kernel: Kernel, group: ThreadGroup) -> None:
         group.tasks[tasks[0].host_tid] = tasks[0]
     if group.timers is not None:
         group.timers.clear()
+    if group.aio is not None:
+        group.aio.end()
     set_program(group, None)
     end_vfork(group)
     if group.death_queue is not None:

@@ -9,6 +9,8 @@ from sentry.kernel.limits import NOFILE_MAX
 
 INT_MAX, LONG_MAX, ULONG_MAX = (1 << 31) - 1, (1 << 63) - 1, (1 << 64) - 1
 
+QUEUE_MAX = 1 << 26  # bytes of a System V message queue: the Sentry holds them
+
 
 class Setting(NamedTuple):
     """A parameter with `numbers` numbers between `low` and `high`, or a line of text (`numbers` 0)."""
@@ -27,7 +29,6 @@ def constant(text: bytes) -> Setting:
 SETTINGS: dict[bytes, Setting] = {
     b"abi/vsyscall32": Setting(b"1"),
     b"fs/aio-max-nr": Setting(b"65536"),
-    b"fs/aio-nr": constant(b"0"),
     b"fs/epoll/max_user_watches": Setting(b"1000000", high=LONG_MAX),
     b"fs/file-max": Setting(b"9223372036854775807", high=LONG_MAX),
     b"fs/inode-nr": constant(b"1024\t0"),
@@ -61,9 +62,9 @@ SETTINGS: dict[bytes, Setting] = {
     b"kernel/keys/maxbytes": Setting(b"20000"),
     b"kernel/keys/maxkeys": Setting(b"200"),
     b"kernel/kptr_restrict": Setting(b"2", high=2),
-    b"kernel/msgmax": Setting(b"8192"),
-    b"kernel/msgmnb": Setting(b"16384"),
-    b"kernel/msgmni": Setting(b"32000"),
+    b"kernel/msgmax": Setting(b"8192", high=QUEUE_MAX),
+    b"kernel/msgmnb": Setting(b"16384", high=QUEUE_MAX),
+    b"kernel/msgmni": Setting(b"32000", high=32768),
     b"kernel/ngroups_max": constant(b"65536"),
     b"kernel/osrelease": constant(RELEASE),
     b"kernel/ostype": constant(SYSNAME),

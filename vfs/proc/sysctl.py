@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EINVAL, ENOENT, EPERM
+from sentry.kernel.aio import in_use
 from vfs.core.node import FileSystem, Inode
 from vfs.core.synth import SynthDir, SynthFile
 from vfs.proc.settings import SETTINGS
@@ -97,6 +98,7 @@ def _pty_nr(ctl: Sysctl) -> bytes:
 
 Get = Callable[[Sysctl], bytes]
 LIVE: dict[bytes, tuple[Get, Callable[[Sysctl, bytes], None] | None]] = {
+    b"fs/aio-nr": (lambda ctl: b"%d" % in_use(ctl.kernel), None),
     b"fs/file-nr": (_file_nr, None),
     b"kernel/domainname": (lambda ctl: ctl.kernel.uts.domainname, _set_domainname),
     b"kernel/hostname": (lambda ctl: ctl.kernel.uts.nodename, _set_hostname),
