@@ -23,6 +23,7 @@ from sentry.abi.const.files import (
     STATX_BASIC_STATS,
     STATX_BTIME,
     STATX_MNT_ID,
+    STATX_MNT_ID_UNIQUE,
 )
 from sentry.abi.const.mounts import MS_NOEXEC
 from sentry.abi.errno import EACCES, EINVAL, ENOENT, EROFS, ESTALE
@@ -30,6 +31,7 @@ from sentry.abi.structs import STATX
 from sentry.creds import Credentials
 from syscalls.args import AccessMode, Addr, AtFlags, DirFd, FdAny, Path, PathOrNull, StatxMask
 from syscalls.registry import syscall
+from syscalls.statmount import unique_id
 from vfs.core.access import W, X, allowed
 from vfs.core.walk import EMPTY, FOLLOW, lone, walk, walk_stat
 
@@ -115,8 +117,8 @@ def sys_statx(t: Task, dirfd: int, path: bytes | None, flags: int, mask: int, ad
         place = opened
     got, mount_id, attributes = STATX_BASIC_STATS, 0, 0
     if place is not None:
-        got |= STATX_MNT_ID
-        mount_id = place.mount.id
+        got |= STATX_MNT_ID_UNIQUE if mask & STATX_MNT_ID_UNIQUE else STATX_MNT_ID
+        mount_id = unique_id(place.mount) if mask & STATX_MNT_ID_UNIQUE else place.mount.id
         if place.dentry is place.mount.root:
             attributes = STATX_ATTR_MOUNT_ROOT
     if st.btime_ns:

@@ -72,7 +72,7 @@ def _may(t: Task, inode: Inode, name: bytes, write: bool) -> None:
         raise EOPNOTSUPP
 
 
-def _set(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int, flags: int) -> int:
+def set_at(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int, flags: int) -> int:
     if flags & ~(XATTR_CREATE | XATTR_REPLACE) or flags == XATTR_CREATE | XATTR_REPLACE:
         raise EINVAL
     name = _name(t, name_addr)
@@ -86,7 +86,7 @@ def _set(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int, 
     return 0
 
 
-def _get(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int) -> int:
+def get_at(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int) -> int:
     name = _name(t, name_addr)
     _may(t, place.dentry.inode, name, False)
     value = place.dentry.inode.getxattr(name)
@@ -97,7 +97,7 @@ def _get(t: Task, place: tree.Path, name_addr: int, value_addr: int, size: int) 
     return len(value)
 
 
-def _list(t: Task, place: tree.Path, list_addr: int, size: int) -> int:
+def list_at(t: Task, place: tree.Path, list_addr: int, size: int) -> int:
     shown = t.creds.has(CAP_SYS_ADMIN)
     names = [n for n in place.dentry.inode.listxattr() if shown or not n.startswith(b"trusted.")]
     text = b"".join(name + b"\0" for name in names)
@@ -110,7 +110,7 @@ def _list(t: Task, place: tree.Path, list_addr: int, size: int) -> int:
     return len(text)
 
 
-def _remove(t: Task, place: tree.Path, name_addr: int) -> int:
+def remove_at(t: Task, place: tree.Path, name_addr: int) -> int:
     name = _name(t, name_addr)
     check_writable(place.mount)
     _may(t, place.dentry.inode, name, True)
@@ -121,59 +121,59 @@ def _remove(t: Task, place: tree.Path, name_addr: int) -> int:
 
 @syscall("setxattr", Path, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_setxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int, flags: int) -> int:
-    return _set(t, walk(t, AT_FDCWD, path), name_addr, value_addr, size, flags)
+    return set_at(t, walk(t, AT_FDCWD, path), name_addr, value_addr, size, flags)
 
 
 @syscall("lsetxattr", Path, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_lsetxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int, flags: int) -> int:
-    return _set(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size, flags)
+    return set_at(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size, flags)
 
 
 @syscall("fsetxattr", Fd, Addr, Addr, Size, Int, support="partial", note=NO_ACL)
 def sys_fsetxattr(t: Task, file: File, name_addr: int, value_addr: int, size: int, flags: int) -> int:
-    return _set(t, path_of(file), name_addr, value_addr, size, flags)
+    return set_at(t, path_of(file), name_addr, value_addr, size, flags)
 
 
 @syscall("getxattr", Path, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_getxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int) -> int:
-    return _get(t, walk(t, AT_FDCWD, path, FOLLOW), name_addr, value_addr, size)
+    return get_at(t, walk(t, AT_FDCWD, path, FOLLOW), name_addr, value_addr, size)
 
 
 @syscall("lgetxattr", Path, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_lgetxattr(t: Task, path: bytes, name_addr: int, value_addr: int, size: int) -> int:
-    return _get(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size)
+    return get_at(t, walk(t, AT_FDCWD, path, 0), name_addr, value_addr, size)
 
 
 @syscall("fgetxattr", Fd, Addr, Addr, Size, support="partial", note=NO_ACL)
 def sys_fgetxattr(t: Task, file: File, name_addr: int, value_addr: int, size: int) -> int:
-    return _get(t, path_of(file), name_addr, value_addr, size)
+    return get_at(t, path_of(file), name_addr, value_addr, size)
 
 
 @syscall("listxattr", Path, Addr, Size)
 def sys_listxattr(t: Task, path: bytes, list_addr: int, size: int) -> int:
-    return _list(t, walk(t, AT_FDCWD, path), list_addr, size)
+    return list_at(t, walk(t, AT_FDCWD, path), list_addr, size)
 
 
 @syscall("llistxattr", Path, Addr, Size)
 def sys_llistxattr(t: Task, path: bytes, list_addr: int, size: int) -> int:
-    return _list(t, walk(t, AT_FDCWD, path, 0), list_addr, size)
+    return list_at(t, walk(t, AT_FDCWD, path, 0), list_addr, size)
 
 
 @syscall("flistxattr", Fd, Addr, Size)
 def sys_flistxattr(t: Task, file: File, list_addr: int, size: int) -> int:
-    return _list(t, path_of(file), list_addr, size)
+    return list_at(t, path_of(file), list_addr, size)
 
 
 @syscall("removexattr", Path, Addr, support="partial", note=NO_ACL)
 def sys_removexattr(t: Task, path: bytes, name_addr: int) -> int:
-    return _remove(t, walk(t, AT_FDCWD, path), name_addr)
+    return remove_at(t, walk(t, AT_FDCWD, path), name_addr)
 
 
 @syscall("lremovexattr", Path, Addr, support="partial", note=NO_ACL)
 def sys_lremovexattr(t: Task, path: bytes, name_addr: int) -> int:
-    return _remove(t, walk(t, AT_FDCWD, path, 0), name_addr)
+    return remove_at(t, walk(t, AT_FDCWD, path, 0), name_addr)
 
 
 @syscall("fremovexattr", Fd, Addr, support="partial", note=NO_ACL)
 def sys_fremovexattr(t: Task, file: File, name_addr: int) -> int:
-    return _remove(t, path_of(file), name_addr)
+    return remove_at(t, path_of(file), name_addr)

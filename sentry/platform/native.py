@@ -68,7 +68,7 @@ def rules(program_fd: int, interp_fd: int) -> list[Native]:
     ]
     for name in ("munmap", "mprotect", "mremap", "msync", "brk", "mlock", "mlock2", "munlock", "mlockall",
                  "munlockall", "mincore", "pkey_alloc", "pkey_free", "pkey_mprotect", "membarrier", "mseal",
-                 "map_shadow_stack"):  # fmt: skip
+                 "map_shadow_stack", "remap_file_pages"):  # fmt: skip
         out.append(Native(name, (), OWN_MEMORY))
     out += [Native("madvise", ((2, "==", advice),), f"MADV_{name}: {OWN_MEMORY}") for advice, name in MADVICE.items()]
     for name in ("futex", "futex_waitv", "futex_wake", "futex_wait", "futex_requeue", "set_robust_list",

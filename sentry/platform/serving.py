@@ -52,6 +52,7 @@ CONTINUED = {
     "rt_sigtimedwait": "the caller's own pending signals",
     "mmap": "the injected descriptor at that number decides what is mapped and how",
     "close": "the injected descriptor at that number",
+    "unshare": "CLONE_FILES, with CLONE_FS and CLONE_SYSVSEM at most: registers only, the caller's own tables",
     "setitimer": "ITIMER_VIRTUAL and ITIMER_PROF: the caller's own CPU time",
     "getitimer": "as setitimer",
     "prctl": "PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER: registers only",
