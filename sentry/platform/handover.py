@@ -243,7 +243,7 @@ class Handover:
         tracing.set_signal_mask(t.host_tid, self.mask)
         for signo in self.signals:
             lib.eng_tgkill(t.group.host_pid, t.host_tid, signo)
-        if self.trapped or t.on_stop is not None and not tracee.to_call:  # every stop uses up the one that was asked for
+        if self.trapped or t.on_stop is not None and not tracee.to_call:  # a stop uses up the one that was asked for
             lib.eng_interrupt(t.host_tid)
         tracee.regs = self.saved
         if self.at_entry:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 from sentry.engine._engine import ffi, lib
 from sentry.kernel.exit import group_died
 from sentry.kernel.signals import Signals
-from sentry.kernel.stops import ERESTARTNOINTR, ORIG_RAX, RAX, SIGTRAP, WORD, Stops, delivery_signal, is_group_stop
+from sentry.kernel.stops import (
+    ERESTARTNOINTR,
+    EVENT_STOP,
+    ORIG_RAX,
+    RAX,
+    SIGTRAP,
+    WORD,
+    Stops,
+    delivery_signal,
+    is_group_stop,
+)
 from sentry.kernel.temporary_mask import ignored
 from sentry.platform import tracing
 from sentry.platform.tracing import EVENT_SECCOMP
@@ -25,7 +35,8 @@ if TYPE_CHECKING:
     from sentry.platform.ptrace import PtracePlatform
 
 SYSCALL_STOP = SIGTRAP | 0x80
-SIGKILL = 9
+SIGKILL, SIGSTOP = 9, 19
+AT_EVENT_STOP = EVENT_STOP << 16 | SIGTRAP << 8 | 0x7F
 FAULTS = frozenset((4, 5, 7, 8, 11))  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 NR_RT_SIGTIMEDWAIT = 128
 EINTR_WORD = WORD - 3
@@ -103,8 +114,23 @@ class TracedStops(Stops):
             self.platform.enter(t)
         else:
             self.platform.as_interrupted(t, tracee)
+            if t.group is self.kernel.init:
+                status = self._immune(t, status)
             self._note(t, status)
             self._event(tid, status)
+
+    def _immune(self, t: Task, status: int) -> int:
+        """What pid_namespaces(7) says of pid 1, which the host forgets when it is traced: SIGSTOP from inside does
+        nothing, and a fault ends it, where it would fault again and again."""
+        signo = delivery_signal(status)
+        if signo == SIGSTOP or signo in FAULTS and not t.group.sighand.get(signo).caught:
+            code, pid = tracing.signal_source(t.host_tid)
+            if signo == SIGSTOP:
+                return AT_EVENT_STOP if pid and code <= 0 else status
+            if code > 0:
+                self.kernel.init_signal = signo
+                self.kill(t.group.host_pid, SIGKILL)
+        return status
 
     def _note(self, t: Task, status: int) -> None:
         tracee = self.platform.tracee(t)
@@ -113,8 +139,6 @@ class TracedStops(Stops):
         if tracee.listening != was:
             self._group_stop(t, tracee.listening)
         elif signo and signo != SYSCALL_STOP:
-            if signo in FAULTS and t.group is self.kernel.init:
-                self._fault_of_init(t, signo)
             if t.group.sighand.get(signo).caught:
                 t.saved_deadline = None  # its call ends with EINTR: the next one is a new one
             elif ignored(t, signo) and self.get_regs(t):
@@ -122,12 +146,6 @@ class TracedStops(Stops):
                 if regs[ORIG_RAX] == NR_RT_SIGTIMEDWAIT and regs[RAX] == EINTR_WORD:
                     regs[RAX] = ERESTARTNOINTR  # nothing wakes it but what it waits for
                     self.set_regs(t)
-
-    def _fault_of_init(self, t: Task, signo: int) -> None:
-        """The host lets a pid 1 that is traced live on after a fault, and fault again."""
-        if not t.group.sighand.get(signo).caught and tracing.signal_code(t.host_tid) > 0:
-            self.kernel.init_signal = signo
-            self.kill(t.group.host_pid, SIGKILL)
 
     def _group_stop(self, t: Task, begins: bool) -> None:
         """The process stops: its parked calls end, so that all of it does. Or it goes on."""

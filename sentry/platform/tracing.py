@@ -72,12 +72,14 @@ def listen(tid: int) -> None:
         pass
 
 
-def signal_code(tid: int) -> int:
-    """si_code of the signal before whose delivery it stands: above 0 the host's kernel made it."""
+def signal_source(tid: int) -> tuple[int, int]:
+    """(si_code, si_pid) of the signal before whose delivery it stands: a code above 0 says that the host's kernel made
+    it; if not, number 0 that the sender is none of the guests."""
     try:
-        return int(ptrace_getsiginfo(tid).si_code)
+        info = ptrace_getsiginfo(tid)
     except PtraceError:
-        return 0
+        return 0, 0
+    return info.si_code, info._sigchld.pid
 
 
 def signal_mask(tid: int) -> int | None:
