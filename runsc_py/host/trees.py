@@ -41,8 +41,9 @@ def clone(host: Host, path: bytes, recursive: bool, mount_flags: int = 0) -> int
     return fd
 
 
-def make_mount_point(host: Host, root_fd: int, destination: bytes, directory: bool) -> None:
-    """mkdir -p (or an empty file) below `root_fd`, which no symlink of the tree can leave."""
+def make_mount_point(host: Host, root_fd: int, destination: bytes, directory: bool) -> bool:
+    """mkdir -p (or an empty file) below `root_fd`, which no symlink of the tree can leave. True if it was not there."""
+    made = False
     parts = [part for part in destination.split(b"/") if part]
     for index in range(len(parts)):
         path = b"/".join(parts[: index + 1])
@@ -58,10 +59,12 @@ def make_mount_point(host: Host, root_fd: int, destination: bytes, directory: bo
                 os.close(os.open(parts[index], NEW_FILE, 0o644, dir_fd=parent))
             else:
                 os.mkdir(parts[index], 0o755, dir_fd=parent)
+            made = True
         except FileExistsError:
             pass  # a dangling symlink, or somebody was quicker: the mount itself will tell
         finally:
             os.close(parent)
+    return made
 
 
 def is_directory(fd: int) -> bool:

@@ -83,20 +83,21 @@ def _mounts(host: Host, wanted: list[Mount], config: BootConfig) -> list[BootMou
             except OSError as err:
                 raise failure_of(err, f"mount {mount.destination}", "check its source")
             directory = trees.is_directory(boot.source_fd)
-        _mount_point(host, config, mounts, boot.destination, directory)
+        if _mount_point(host, config, mounts, boot.destination, directory):
+            boot.copy_up = False  # it has the mode that the mount asks for, not that of an empty directory of ours
         mounts.append(boot)
     return mounts
 
 
-def _mount_point(host: Host, config: BootConfig, earlier: list[BootMount], destination: bytes, directory: bool) -> None:
-    """Below the last mount that covers it; the Sentry makes those in its own memory itself."""
+def _mount_point(host: Host, config: BootConfig, earlier: list[BootMount], destination: bytes, directory: bool) -> bool:
+    """Below the last mount that covers it; the Sentry makes those in its own memory itself. True if it was made now."""
     below, tree = b"/", -1 if config.overlay else config.root_fd
     for mount in earlier:
         if destination.startswith(mount.destination.rstrip(b"/") + b"/") and len(mount.destination) >= len(below):
             below, tree = mount.destination, mount.source_fd
     if tree < 0:
-        return
+        return False
     try:
-        trees.make_mount_point(host, tree, destination[len(below.rstrip(b"/")) :], directory)
+        return trees.make_mount_point(host, tree, destination[len(below.rstrip(b"/")) :], directory)
     except OSError:
-        pass  # a read-only source: the Sentry puts the mount point into memory, or says what is wrong
+        return False  # a read-only source: the Sentry puts the mount point into memory, or says what is wrong

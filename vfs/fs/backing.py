@@ -164,7 +164,7 @@ class Blob:
             room = self.space.room()
             if end > offset + room and room < len(data) + PAGE:
                 # As much as fits, as in Linux, page by page.
-                fits = max(0, (max(self.size, offset) & -PAGE) + (room & -PAGE) - offset)
+                fits = max(0, max(self.size + PAGE - 1 & -PAGE, offset & -PAGE) + (room & -PAGE) - offset)
                 if fits < len(data):
                     if not fits:
                         raise ENOSPC
