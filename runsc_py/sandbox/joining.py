@@ -48,7 +48,9 @@ class Joining:
         try:
             self._fork_stub(theirs.fileno())
             theirs.close()
-            self._ask(ours.fileno())
+            outer = self._ask(ours.fileno())
+            if self.cgroups != self.container.cgroups:
+                self._move(outer)
         except BaseException:
             ours.close()  # which the stub takes for the Sentry's end
             self.undo()
@@ -100,7 +102,20 @@ class Joining:
         if trouble:
             raise Failure("exec: stub", trouble.decode(errors="replace"), code=ERROR)
 
-    def _ask(self, link_fd: int) -> None:
+    def _move(self, outer: int) -> None:
+        """--cgroup: the process, which hangs below the Sentry, goes where its stub is."""
+        pid = process_of(self.container.sentry[0], outer)
+        for directory in self.cgroups:
+            fd = _open_procs(directory)
+            if fd < 0:
+                raise Failure("--cgroup", f"{directory} cannot be joined", code=ERROR)
+            try:
+                os.write(fd, str(pid).encode())
+            finally:
+                os.close(fd)
+
+    def _ask(self, link_fd: int) -> int:
+        """The process's number in the Sentry's namespace."""
         process, console = self.process, self.terminal_fd >= 0
         on_console = [console and (not self.mixed_stdio or os.isatty(number)) for number in (0, 1, 2)]
         fds = [link_fd]
@@ -126,6 +141,8 @@ class Joining:
         if "error" in answer:
             code = answer.get("code")
             raise Failure("exec", str(answer["error"]), code=code if isinstance(code, int) else ERROR)
+        outer = answer.get("outer")
+        return outer if isinstance(outer, int) else 0
 
 
 def request_of(process: Process) -> dict[str, object]:
@@ -142,6 +159,21 @@ def request_of(process: Process) -> dict[str, object]:
         "no_new_privs": process.no_new_privs,
         "oom_score_adj": process.oom_score_adj,
     }
+
+
+def process_of(sentry_pid: int, outer: int) -> int:
+    """Our number of a child of the Sentry (proc(5), children and NSpid)."""
+    with open(f"/proc/{sentry_pid}/task/{sentry_pid}/children", encoding="ascii") as file:
+        children = file.read().split()
+    for child in children:
+        try:
+            with open(f"/proc/{child}/status", encoding="ascii", errors="replace") as file:
+                numbers = next((line.split()[1:] for line in file if line.startswith("NSpid:")), [])
+        except OSError:
+            continue
+        if len(numbers) > 2 and numbers[-2] == str(outer):
+            return int(child)
+    raise ProcessLookupError(3, "No such process", "exec")
 
 
 def _open_procs(directory: str) -> int:

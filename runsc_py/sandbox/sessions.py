@@ -2,8 +2,9 @@
 
 {"op": "exec", "process": {...}, "terminal": bool, "console": [bool of 0, 1, 2], "ignore_paused": bool}
 comes with descriptors in this order: the link to the stub, the terminal, those of 0, 1 and 2 that are not the terminal,
-the preserved ones. The answer is {"pid": number inside}; the process runs from {"op": "go"} on, which comes on the same
-connection once the pid-file is written. If the connection ends before, so does the process.
+the preserved ones. The answer is {"pid": number inside, "outer": number in the Sentry's namespace}. The process runs
+from {"op": "go"} on, which comes on the same connection once the pid-file is written. If the connection ends before,
+so does the process.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Session:
         if self.doomed:
             self.joining.kill()
         else:
-            self.tell({"pid": group.pid})
+            self.tell({"pid": group.pid, "outer": group.host_pid})
 
     def failed(self, text: str, code: int) -> None:
         self.tell({"error": text, "code": code})

@@ -156,6 +156,8 @@ def born(
     task = Task(kernel, host_pid, group, fds, fs, creds, UserMemory(host_pid))
     group.tasks[host_pid] = task
     kernel.tasks[host_pid] = task
+    if kernel.placement is not None:
+        kernel.placement.adopt(task)
     start_init(kernel, task, exec_)
     return task
 

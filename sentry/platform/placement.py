@@ -108,6 +108,11 @@ class Placement:
         for task in self.kernel.tasks.values():
             self.place(task)
 
+    def adopt(self, task: Task) -> None:
+        """A new task that inherits no guest's CPUs: that of an `exec`."""
+        if self.enabled:
+            _place(task, {self._this_cpu()} if self.together else self.cpus)
+
     def place(self, task: Task) -> None:
         """Give `task` the CPUs that it may use in the present mode (its own choice counts when all are apart)."""
         if self.enabled and not self.together:
