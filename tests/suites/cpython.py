@@ -13,13 +13,14 @@ import argparse
 import fnmatch
 import re
 import sys
+import tempfile
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.conftest import PLACES, Runner
+from tests.conftest import PLACES, Runner, runtime
 
 HERE = Path(__file__).resolve().parent
 PYTHON = "/usr/bin/python3.11"
@@ -48,14 +49,32 @@ class Outcome(NamedTuple):
     traces: Mapping[str, str]   # what was printed of those that failed
     status: int | str
     text: str
+    bugs: Sequence[str] = ()    # what the sandbox's kernel logged of its own failures
 
 
-def command(module: str, user: str, match: Sequence[str]) -> list[str]:
+class LoggingRunner(Runner):
+    """A sandbox's kernel writes to `log`."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def command(self, place: str, argv: Sequence[str]) -> list[str]:
+        return list(argv) if place == "host" else [*runtime(), f"--debug-log={self.log}", "do", "--", *argv]
+
+    def bugs(self) -> list[str]:
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return [line for line in lines if "BUG:" in line]
+
+
+def command(module: str, place: str, user: str, match: Sequence[str]) -> list[str]:
     """One module in an empty directory of its own, with a bare environment."""
+    patterns = [*MODULES.get(module, {}).get("ignore", ())]
+    if place != "host":
+        patterns += [pattern for entry in LISTED["expected"] if entry.get("skip") for pattern in entry["cases"]]
     limit_s = MODULES.get(module, {}).get("limit_s", 120)
     become = ["/usr/bin/setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"] if user != "root" else []
     chosen = [word for pattern in match for word in ("-m", pattern)]
-    ignored = [word for pattern in MODULES.get(module, {}).get("ignore", ()) for word in ("-i", pattern)]
+    ignored = [word for pattern in patterns for word in ("-i", pattern)]
     return ["/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "/bin/sh", "-c", SCRIPT, "sh", *become, PYTHON,
             "-m", "test", "-v", "--fail-env-changed", f"--timeout={limit_s}", "--junit-xml=report.xml",
             *chosen, *ignored, module]
@@ -63,14 +82,18 @@ def command(module: str, user: str, match: Sequence[str]) -> list[str]:
 
 def run(module: str, place: str, user: str = "root", match: Sequence[str] = ()) -> Outcome:
     limit_s = MODULES.get(module, {}).get("limit_s", 120)
-    result = Runner().run(place, command(module, user, match), limit_s + 20)
+    with tempfile.TemporaryDirectory() as directory:
+        runner = LoggingRunner(Path(directory) / "log")
+        result = runner.run(place, command(module, place, user, match), limit_s + 20)
+        bugs = runner.bugs()
     text = result.output.decode(errors="replace")
-    output, _, report = text.rpartition(f"{REPORT}\n")
+    before, marker, after = text.rpartition(f"{REPORT}\n")
+    output, report = (before, after) if marker else (text, "")
     status = "did not end" if result.timed_out else result.status
     traces: dict[str, str] = {}
-    for trouble in TROUBLE.finditer(output or text):
+    for trouble in TROUBLE.finditer(output):
         traces[trouble[2]] = traces.get(trouble[2], "") + trouble[3]
-    return Outcome(cases(output or text, report), traces, status, output or text)
+    return Outcome(cases(output, report), traces, status, output, bugs)
 
 
 def cases(output: str, report: str) -> dict[str, str]:
@@ -118,7 +141,7 @@ def compare(module: str, user: str = "root", match: Sequence[str] = (), keep: Pa
     if NOT_THERE.search(host.text):
         print(f"{module}: the suite has no such module", flush=True)
         return []
-    lines, unexpected = [], []
+    lines, unexpected = list(guest.bugs), list(guest.bugs)
     found = differences(host, guest)
     for case, (there, here) in found.items():
         known = reason(case, guest.traces.get(case, ""))
@@ -148,7 +171,7 @@ def main(argv: Sequence[str]) -> int:
             bad += len(compare(module, options.user, options.match, options.keep))
         else:
             outcome = run(module, options.on, options.user, options.match)
-            print(outcome.text)
+            print(outcome.text, *outcome.bugs, sep="\n")
             print(f"{module}: {len(outcome.cases)} cases, status {outcome.status}", flush=True)
     return 1 if bad else 0
 
