@@ -1,7 +1,8 @@
 """What all tests share: where to run a program (on the host, in a sandbox), with what command, and how long at most.
 
 Environment: RUNSC_PY, the runtime's command (default: .venv/bin/runsc-py of this tree); RUNSC_PLATFORM, passed on as
---platform; RUNSC_PY_GUEST_ON = host | sandbox | both, where guest programs and jobs run.
+--platform; RUNSC_PY_GUEST_ON = host | sandbox | ptrace | both (the first two), where guest programs and jobs run;
+"ptrace" is a sandbox with --platform=ptrace.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 PLACES = ("host", "sandbox")
+BY_PTRACE = "ptrace"
 signal.pthread_sigmask(signal.SIG_SETMASK, [])      # what a caller blocked would be inherited by every program below
 for _signo in (signal.SIGINT, signal.SIGQUIT):         # a shell's background jobs start with these ignored
     if signal.getsignal(_signo) is signal.SIG_IGN:
@@ -30,7 +32,7 @@ if str(PROJECT) not in sys.path:        # tests share modules as tests.NAME
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="acceptance sizes instead of the quick ones")
-    parser.addoption("--on", choices=(*PLACES, "both"), default=os.environ.get("RUNSC_PY_GUEST_ON", "both"),
+    parser.addoption("--on", choices=(*PLACES, BY_PTRACE, "both"), default=os.environ.get("RUNSC_PY_GUEST_ON", "both"),
                      help="where guest programs and jobs run")
 
 
@@ -45,10 +47,10 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
 
 
-def runtime() -> list[str]:
+def runtime(platform: str | None = None) -> list[str]:
     """The runtime's command with its global flags."""
     command = shlex.split(os.environ.get("RUNSC_PY", str(PROJECT / ".venv" / "bin" / "runsc-py")))
-    platform = os.environ.get("RUNSC_PLATFORM")
+    platform = platform or os.environ.get("RUNSC_PLATFORM")
     return [*command, *([f"--platform={platform}"] if platform else [])]
 
 
@@ -62,7 +64,9 @@ class Runner:
     """Runs a command on the host or in a sandbox of the host's own root."""
 
     def command(self, place: str, argv: Sequence[str]) -> list[str]:
-        return list(argv) if place == "host" else [*runtime(), "do", "--", *argv]
+        if place == "host":
+            return list(argv)
+        return [*runtime(BY_PTRACE if place == BY_PTRACE else None), "do", "--", *argv]
 
     def run(self, place: str, argv: Sequence[str], timeout_s: float, cwd: Path | None = None,
             env: dict[str, str] | None = None) -> Result:

@@ -21,7 +21,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
         raise Failure("host-syscalls", f"--format {style!r} is neither table nor json")
     from sentry.platform.host_allowlist import KILLED, calls
 
-    listed = calls()
+    listed = calls(settings.platform)
     if style == "json":
         import json
 

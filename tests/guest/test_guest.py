@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import BY_PTRACE
+
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 MANIFEST: dict[str, dict[str, Any]] = tomllib.loads((HERE / "manifest.toml").read_text())
@@ -55,10 +57,24 @@ def limit_s(name: str, full: bool) -> int:
 @pytest.mark.timeout(0)     # the runner has its own limit, which also ends the sandbox
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_guest(name: str, place: str, built: Path, runner: Any, full: bool) -> None:
+    run_guest(name, place, built, runner, full)
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if MANIFEST[name].get("ptrace")])
+def test_by_ptrace(name: str, built: Path, runner: Any, request: pytest.FixtureRequest) -> None:
+    """On the other platform: those programs that its own code decides about. `--on ptrace` runs them all."""
+    if request.config.getoption("--on") != "both":
+        pytest.skip("runs beside host and sandbox only")
+    run_guest(name, BY_PTRACE, built, runner, False)
+
+
+def run_guest(name: str, place: str, built: Path, runner: Any, full: bool) -> None:
     entry, limit = MANIFEST[name], limit_s(name, full)
     sizes = entry.get("full" if full else "quick", [])
+    where = "host" if place == "host" else "sandbox"
     result = runner.run(place, [str(built / name), *map(str, sizes)], limit,
-                        env={"GUEST_IN": place, "GUEST_CASE_TIMEOUT": str(max(20, limit // 3))})
+                        env={"GUEST_IN": where, "GUEST_CASE_TIMEOUT": str(max(20, limit // 3))})
     text = result.output.decode(errors="replace")
     assert not result.timed_out, f"still running after {limit} s\n{text}"
     if result.status == SKIPPED:
