@@ -19,6 +19,7 @@ int eng_cont_syscall(int tid, int signo);
 int eng_get_regs(int tid, uint64_t *regs);
 int eng_set_regs(int tid, uint64_t *regs);
 int64_t eng_event_message(int tid);
+int eng_get_siginfo(int tid, void *info);
 int eng_set_siginfo(int tid, void *info);
 int eng_wait_event(int *status);
 int eng_pidfd_open(int pid, unsigned flags);

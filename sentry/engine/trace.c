@@ -60,6 +60,11 @@ int64_t eng_event_message(int tid)
 	return ptrace(PTRACE_GETEVENTMSG, tid, 0, &value) ? -errno : (int64_t)value;
 }
 
+int eng_get_siginfo(int tid, void *info)
+{
+	return ptrace(PTRACE_GETSIGINFO, tid, 0, info) ? -errno : 0;
+}
+
 int eng_set_siginfo(int tid, void *info)
 {
 	return ptrace(PTRACE_SETSIGINFO, tid, 0, info) ? -errno : 0;

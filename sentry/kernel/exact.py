@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentry.engine._engine import ffi, lib
-from sentry.kernel.siginfo import SI_TIMER, SI_TKILL, code_of
-from sentry.kernel.stops import ERESTARTSYS, ORIG_RAX, RAX, RIP, WORD, delivery_signal, is_group_stop
+from sentry.kernel.siginfo import SI_TIMER, SI_TKILL, code_of, has_sender
+from sentry.kernel.stops import ERESTARTSYS, ORIG_RAX, RAX, RIP, WORD
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -95,6 +95,8 @@ class Exact:
         queued, t.queued_exact = t.queued_exact, []
         for entry in queued:
             if not t.dead:
+                if entry.info is not None and self.kernel.stops.seize(t):
+                    self._expect(t, entry.signo, entry.info)
                 self.plain(t.group.host_pid, t.host_tid, entry.signo, entry.info)
             entry.finish()
         if queued and not t.dead:
@@ -105,32 +107,26 @@ class Exact:
         """`t` stands still: queue what it is to get, and fix the siginfo where it matters."""
         self.rewind(t)
         queued, t.queued_exact = t.queued_exact, []
-        expected: dict[int, bytes] = {}
-        masks = self.kernel.signals.masks(t)
-        blocked = masks[2] if masks is not None else 0
         for entry in queued:
-            signo, info = entry.signo, entry.info
-            self.plain(t.group.host_pid, t.host_tid, signo, info)
-            if info is not None and code_of(info) != SI_TIMER and not blocked >> (signo - 1) & 1:
-                expected[signo] = info
-        if not expected or is_group_stop(status):
-            self.kernel.stops.release(t, delivery_signal(status))
-        else:
-            t.on_stop = lambda task, st: self._at_delivery(task, st, expected)
-            self.kernel.stops.cont(t, delivery_signal(status))
+            if entry.info is not None:
+                self._expect(t, entry.signo, entry.info)
+            self.plain(t.group.host_pid, t.host_tid, entry.signo, entry.info)
+        self.kernel.stops.pass_on(t, status)
         for entry in queued:
             entry.finish()
 
-    def _at_delivery(self, t: Task, status: int, expected: dict[int, bytes]) -> None:
-        signo = delivery_signal(status)
-        info = expected.pop(signo, None)
-        if info is not None:
-            ffi.memmove(self._info, info, 128)
-            lib.eng_set_siginfo(t.host_tid, self._info)
-        if expected and not is_group_stop(status):
-            self.kernel.stops.cont(t, signo)
-        else:
-            self.kernel.stops.finish(t, status)
+    def _expect(self, t: Task, signo: int, info: bytes) -> None:
+        if code_of(info) != SI_TIMER:
+            t.siginfos[signo] = info
+
+    def before_delivery(self, t: Task, signo: int) -> None:
+        """`t` stands before the delivery of `signo`: its siginfo is put right if the signal is the one that we queued.
+        It may come late, where the handler of another holds it back, so it is no purpose of a stop (`on_stop`)."""
+        info = t.siginfos.pop(signo, None)
+        if info is None or lib.eng_get_siginfo(t.host_tid, self._info) or has_sender(bytes(ffi.buffer(self._info))):
+            return
+        ffi.memmove(self._info, info, 128)
+        lib.eng_set_siginfo(t.host_tid, self._info)
 
     def rewind(self, t: Task, waits: bool = False) -> None:
         """A notified call that the Sentry never received was cancelled by the stop: let the guest make it again.

@@ -16,6 +16,12 @@ def code_of(info: bytes) -> int:
     return int(_HEAD.unpack_from(info)[2])
 
 
+def has_sender(info: bytes) -> bool:
+    """False for what the Sentry has sent as the host delivers it: a sender from outside has no number inside."""
+    code = code_of(info)
+    return code > 0 or code == SI_TIMER or bool(_KILL.unpack_from(info, _HEAD.size)[0])
+
+
 def plain_info(signo: int, code: int) -> bytes:
     """Sent by the kernel: no sender."""
     return (_HEAD.pack(signo, 0, code, 0)).ljust(128, b"\0")

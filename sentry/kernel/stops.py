@@ -78,8 +78,10 @@ class Stops:
         tracee = self.guest.tracees.get(t.host_tid)
         if tracee is not None:
             self.guest.stopped(tracee, tracee.host_status)
-            return
-        self._let_go(t, signo)
+        elif t.siginfos:  # still to be seen before a delivery
+            self.cont(t, signo)
+        else:
+            self._let_go(t, signo)
 
     def _let_go(self, t: Task, signo: int) -> None:
         t.traced = False
@@ -137,6 +139,8 @@ class Stops:
             self.kernel.timers.add(self.kernel.now_ns() + ORPHAN_NS, lambda: self._orphan(tid))
             return
         t.traced = True
+        if t.siginfos:
+            self.kernel.signals.exact.before_delivery(t, delivery_signal(status))
         if tracee is not None:
             status = self.guest.host_stop(tracee, status)
             if not status:
@@ -158,7 +162,7 @@ class Stops:
         if t.queued_exact:
             self.kernel.signals.exact.at_stop(t, status)
         else:
-            self.release(t, delivery_signal(status))
+            self.pass_on(t, status)
 
     def finish(self, t: Task, status: int = EVENT_STOP << 16 | SIGTRAP << 8 | 0x7F) -> None:
         """The purpose of this stop is served: deliver what queued up meanwhile, then let go."""
@@ -166,7 +170,13 @@ class Stops:
         if t.queued_exact:
             self.kernel.signals.exact.at_stop(t, status)
         else:
-            self.release(t, delivery_signal(status))
+            self.pass_on(t, status)
+
+    def pass_on(self, t: Task, status: int) -> None:
+        """Let go, with the signal whose delivery the stop precedes."""
+        if is_group_stop(status):
+            t.siginfos.clear()  # from there it can only be let go altogether
+        self.release(t, delivery_signal(status))
 
 
 def delivery_signal(status: int) -> int:

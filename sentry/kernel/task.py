@@ -33,7 +33,8 @@ class Task:
         "host_tid", "group", "fds", "fs", "creds", "mem", "kernel", "parked", "on_stop", "traced", "_tid", "request_id",
         "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
-        "queued_exact", "personality", "call", "ended", "affinity", "policy", "clone_request", "in_place", "undo",
+        "queued_exact", "siginfos", "personality", "call", "ended", "affinity", "policy", "clone_request",
+        "in_place", "undo",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Task:
         self.on_stop: Callable[[Task, int], None] | None = None
         self.traced = False
         self.queued_exact: list[Queued] = []  # signals to be queued at the next stop
+        self.siginfos: dict[int, bytes] = {}  # of pending signals that the host knows by another, put right at delivery
         self.checked_epoch = 0
         self.continued_nr = -1  # the call that the host runs for it, since its last notification
         self.ended = False  # its last call was ended by a signal on purpose: not to be rewound

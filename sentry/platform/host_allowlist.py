@@ -43,10 +43,10 @@ PTRACE = {
     12: "PTRACE_GETREGS: which call it stands in",
     13: "PTRACE_SETREGS: make that call again, or exec the loader",
     0x4201: "PTRACE_GETEVENTMSG: the number of a new task",
+    0x4202: "PTRACE_GETSIGINFO: is a signal the one that the Sentry sent; was it a fault",
     0x4203: "PTRACE_SETSIGINFO: who sent the signal",
 }
 PTRACE_FOR_LIFE = {
-    0x4202: "PTRACE_GETSIGINFO: a fault, or a signal that was sent",
     0x4208: "PTRACE_LISTEN: it stays in its group stop",
     0x420A: "PTRACE_GETSIGMASK: while a descriptor is handed over",
     0x420B: "PTRACE_SETSIGMASK: likewise",
@@ -60,7 +60,10 @@ FCNTL = {
     1033: "F_ADD_SEALS: memfd_create(2)",
     1034: "F_GET_SEALS",
 }
-ALLOCATIONS = {0: "room for a file", 1: "room behind its end", 3: "a hole", 0x10: "zeros", 0x11: "zeros in it"}
+ALLOCATIONS = {
+    0: "room for a file", 1: "room behind its end", 3: "a hole", 8: "a piece taken out of a file", 0x10: "zeros",
+    0x11: "zeros in it", 0x20: "room in the middle of a file",
+}  # fmt: skip
 LIMITS = {9: "RLIMIT_AS", 0: "RLIMIT_CPU", 2: "RLIMIT_DATA", 8: "RLIMIT_MEMLOCK", 3: "RLIMIT_STACK"}
 S_IFMT, S_IFCHR = 0o170000, 0o020000
 NODES = {0o010000: "a fifo", 0o140000: "a socket's name"}
@@ -138,5 +141,5 @@ KILLED = (
     "sethostname", "setdomainname", "syslog", "vhangup", "personality",
 )  # fmt: skip
 # But for what calls() lists:
-# TRACEME PEEK* POKE* KILL SINGLESTEP *FPREGS ATTACH SYSEMU* GETSIGINFO *REGSET LISTEN PEEKSIGINFO *SIGMASK SECCOMP_*
-KILLED_PTRACE = (*range(7), 8, 9, 14, 15, 16, 18, 19, 25, 31, 32, 0x4202, 0x4204, 0x4205, *range(0x4208, 0x4212))
+# TRACEME PEEK* POKE* KILL SINGLESTEP *FPREGS ATTACH SYSEMU* *REGSET LISTEN PEEKSIGINFO *SIGMASK SECCOMP_*
+KILLED_PTRACE = (*range(7), 8, 9, 14, 15, 16, 18, 19, 25, 31, 32, 0x4204, 0x4205, *range(0x4208, 0x4212))

@@ -59,6 +59,62 @@ TEST(kill_from_child)
 	EQ(got.si_uid, getuid());
 }
 
+static pid_t sender;
+static volatile sig_atomic_t forks, wrong, refused;
+
+/* As a server's main process does: the handler holds all other signals back and makes a process. */
+static void on_signal_fork(int sig, siginfo_t *info, void *context)
+{
+	(void)sig, (void)context;
+	int saved = errno;
+	if (info->si_code != SI_USER || info->si_pid != sender || info->si_uid != getuid())
+		wrong++;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	if (pid < 0)
+		refused = errno;
+	else
+		waitpid(pid, NULL, 0);
+	forks++;
+	errno = saved;
+}
+
+TEST(fork_in_handler_while_more_come)
+{
+	int p[2];
+	struct sigaction a = {.sa_sigaction = on_signal_fork, .sa_flags = SA_SIGINFO};
+	sigset_t usr1, old;
+	char c;
+	OK(pipe(p));
+	sigfillset(&a.sa_mask);
+	OK(sigaction(SIGUSR1, &a, NULL));
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	OK(sigprocmask(SIG_BLOCK, &usr1, &old));
+	pid_t self = getpid();
+	sender = OK(fork());
+	if (sender == 0) {
+		for (int i = 0; i < 60; i++) {
+			OK(kill(self, SIGUSR1));
+			OK(kill(self, SIGUSR1));
+			sleep_ms(1);
+		}
+		OK(kill(self, SIGUSR1));
+		_exit(0);
+	}
+	OK(sigprocmask(SIG_SETMASK, &old, NULL));
+	close(p[1]);
+	while (waitpid(sender, NULL, WNOHANG) == 0) {
+		struct timeval tv = {.tv_usec = 2000};
+		select(0, NULL, NULL, NULL, &tv);
+	}
+	EQ(read(p[0], &c, 1), 0);
+	CHECK(forks > 0);
+	EQ(refused, 0);
+	EQ(wrong, 0);
+}
+
 TEST(kill_while_waiting)
 {
 	int p[2];
