@@ -10,8 +10,12 @@ from sentry.abi.const.files import (
     AT_EMPTY_PATH,
     AT_FDCWD,
     AT_SYMLINK_NOFOLLOW,
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_UNSHARE_RANGE,
+    FALLOC_FL_ZERO_RANGE,
     S_IFDIR,
     S_IFIFO,
     S_IFMT,
@@ -52,6 +56,8 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 KEEP = 0xFFFFFFFF  # (uid_t)-1
+MOVING = (FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE)
+ALLOCATIONS = (0, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, FALLOC_FL_UNSHARE_RANGE, *MOVING)
 NS = 1_000_000_000
 OFF_MAX = (1 << 63) - 1
 
@@ -270,14 +276,14 @@ def _drop_set_id(t: Task, place: tree.Path) -> None:
             inode.chmod(mode & 0o7777)
 
 
-@syscall(
-    "fallocate", Fd, Int, Off, Off, support="partial",
-    note="no COLLAPSE_RANGE and INSERT_RANGE",
-)  # fmt: skip
+@syscall("fallocate", Fd, Int, Off, Off, note="COLLAPSE_RANGE and INSERT_RANGE where the host's file system has them")
 def sys_fallocate(t: Task, file: File, mode: int, offset: int, length: int) -> int:
     if offset < 0 or length <= 0:
         raise EINVAL
-    if mode & ~0x7F or mode & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
+    kinds = mode & ~FALLOC_FL_KEEP_SIZE
+    if kinds & (kinds - 1) or kinds not in ALLOCATIONS or kinds in MOVING and mode & FALLOC_FL_KEEP_SIZE:
+        raise EOPNOTSUPP
+    if kinds & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
         raise EOPNOTSUPP
     if not file.writable or file.flags & O_PATH:
         raise EBADF
@@ -290,7 +296,9 @@ def sys_fallocate(t: Task, file: File, mode: int, offset: int, length: int) -> i
         raise ENODEV
     if offset + length > OFF_MAX:
         raise EFBIG
-    if not mode & FALLOC_FL_KEEP_SIZE:
+    if mode == FALLOC_FL_INSERT_RANGE:
+        check_size(t, file.stat().size + length)
+    elif not mode & FALLOC_FL_KEEP_SIZE and mode != FALLOC_FL_COLLAPSE_RANGE:
         check_size(t, offset + length)
     file.allocate(mode, offset, length)
     return 0

@@ -46,10 +46,7 @@ def _file(task: Task, number: int) -> File:
     return found
 
 
-@syscall(
-    "kcmp", Pid, Pid, Int, ULong, ULong, support="partial",
-    note="KCMP_VM knows threads and vfork, not CLONE_VM of a process; KCMP_IO threads, not CLONE_IO",
-)  # fmt: skip
+@syscall("kcmp", Pid, Pid, Int, ULong, ULong, note="nobody has an I/O context, as without block devices")
 def sys_kcmp(t: Task, pid1: int, pid2: int, kind: int, index1: int, index2: int) -> int:
     first, second = _task(t, pid1), _task(t, pid2)
     for task in (first, second):
@@ -58,7 +55,7 @@ def sys_kcmp(t: Task, pid1: int, pid2: int, kind: int, index1: int, index2: int)
     if kind == FILE:
         return _order(_file(first, index1), _file(second, index2))
     if kind == VM:
-        return _order(_memory(first), _memory(second))
+        return _order(first.group.memory, second.group.memory)
     if kind == FILES:
         return _order(first.fds, second.fds)
     if kind == FS:
@@ -66,20 +63,12 @@ def sys_kcmp(t: Task, pid1: int, pid2: int, kind: int, index1: int, index2: int)
     if kind == SIGHAND:
         return _order(first.group.sighand, second.group.sighand)
     if kind == IO:
-        return _order(first.group, second.group)
+        return 0
     if kind == SYSVSEM:
         return _order(first.undo, second.undo)
     if kind == EPOLL_TFD:
         return _order(_file(first, index1), _watched(t, second, index2))
     raise EINVAL
-
-
-def _memory(task: Task) -> object:
-    """What stands for an address space: the process that has not borrowed it."""
-    group = task.group
-    while group.vfork_parent is not None:
-        group = group.vfork_parent.group
-    return group
 
 
 def _watched(t: Task, task: Task, slot_addr: int) -> File:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
 
-_NOTE = "no MADV_REMOVE, MERGEABLE, HWPOISON, PAGEOUT, COLLAPSE: EINVAL"
+_NOTE = "no page is merged or poisoned: MADV_MERGEABLE and HWPOISON are EINVAL, as where they are not built in"
 
 
-@syscall("madvise", Addr, Size, Int, support="partial", note=_NOTE)
+@syscall("madvise", Addr, Size, Int, note=_NOTE)
 def sys_madvise(t: Task, addr: int, length: int, advice: int) -> int:
     raise EINVAL

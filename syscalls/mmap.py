@@ -25,7 +25,7 @@ MS_NOEXEC = 8
 NR_MMAP = 9
 
 
-@syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off, support="partial", note="no huge pages: ENOMEM")
+@syscall("mmap", Addr, Size, Prot, MapFlags, FdNum, Off, note="there are no huge pages: ENOMEM")
 def sys_mmap(t: Task, addr: int, length: int, prot: int, flags: int, fd: int, offset: int) -> int:
     if flags & MAP_ANONYMOUS:
         raise ENOMEM if flags & MAP_HUGETLB else EINVAL

@@ -104,19 +104,26 @@ def _top(place: tree.Path) -> Mount:
     return place.mount
 
 
-@syscall("umount2", Path, UmountFlags, support="partial", note="MNT_EXPIRE is always EAGAIN")
+@syscall("umount2", Path, UmountFlags)
 def sys_umount2(t: Task, target: bytes, flags: int) -> int:
     if flags & ~(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW):
         raise EINVAL
     t.creds.require(CAP_SYS_ADMIN)
-    if flags & MNT_EXPIRE:
-        raise EINVAL if flags & (MNT_FORCE | MNT_DETACH) else EAGAIN
+    if flags & MNT_EXPIRE and flags & (MNT_FORCE | MNT_DETACH):
+        raise EINVAL
+    marked = {other for other in t.kernel.mounts if other.expiring} if flags & MNT_EXPIRE else ()
     place = walk(t, AT_FDCWD, target, 0 if flags & UMOUNT_NOFOLLOW else FOLLOW)
     while place.dentry in place.mount.children:  # "." and "/" may lie below others, and the uppermost is meant
         place = place.mount.children[place.dentry].top()
     mount = _top(place)
     if not flags & MNT_DETACH and _in_use(t, mount):
         raise EBUSY
+    if flags & MNT_EXPIRE:
+        if mount.children:
+            raise EBUSY
+        if mount not in marked:
+            mount.expiring = True
+            raise EAGAIN
     t.kernel.mounts.detach(mount, bool(flags & MNT_DETACH))
     if not any(other.fs is mount.fs for other in t.kernel.mounts):
         forget(mount.fs.root)

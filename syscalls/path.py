@@ -25,7 +25,7 @@ from syscalls.args import AtFlags, DirFd, FdAny, Mode, Octal, OutBuffer, Path, R
 from syscalls.registry import syscall
 from vfs.core import dentry as tree
 from vfs.core.access import X, check
-from vfs.core.names import link, make, rename, rmdir, unlink
+from vfs.core.names import EXCHANGE, NOREPLACE, WHITEOUT, link, make, rename, rmdir, unlink
 from vfs.core.walk import EMPTY, FOLLOW, path_name, walk, walk_parent
 
 if TYPE_CHECKING:
@@ -149,9 +149,9 @@ def sys_renameat(t: Task, old_dirfd: int, old: bytes, new_dirfd: int, new: bytes
     return sys_renameat2(t, old_dirfd, old, new_dirfd, new, 0)
 
 
-@syscall("renameat2", DirFd, Path, DirFd, Path, RenameFlags, support="partial", note="no RENAME_WHITEOUT: EINVAL")
+@syscall("renameat2", DirFd, Path, DirFd, Path, RenameFlags, note="RENAME_WHITEOUT on tmpfs")
 def sys_renameat2(t: Task, old_dirfd: int, old: bytes, new_dirfd: int, new: bytes, flags: int) -> int:
-    if flags & ~3 or flags == 3:
+    if flags & ~7 or flags & EXCHANGE and flags & (NOREPLACE | WHITEOUT):
         raise EINVAL
     source, name, slash = walk_parent(t, old_dirfd, old)
     target, new_name, new_slash = walk_parent(t, new_dirfd, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import EINVAL, Errno
+from sentry.abi.errno import EINVAL, ENOPKG, Errno
 from sentry.abi.flags import O_CLOEXEC, O_DIRECT, O_NONBLOCK
 from syscalls.args import Addr, OpenFlags
 from syscalls.registry import syscall
@@ -13,16 +13,20 @@ from vfs.anon.pipe import make_pipe
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
+O_NOTIFICATION_PIPE = 0o200
+
 
 @syscall("pipe", Addr)
 def sys_pipe(t: Task, fds_addr: int) -> int:
     return _pipe(t, fds_addr, 0)
 
 
-@syscall("pipe2", Addr, OpenFlags, support="partial", note="no O_NOTIFICATION_PIPE: EINVAL")
+@syscall("pipe2", Addr, OpenFlags, note="no watch queues, so O_NOTIFICATION_PIPE is ENOPKG")
 def sys_pipe2(t: Task, fds_addr: int, flags: int) -> int:
-    if flags & ~(O_CLOEXEC | O_DIRECT | O_NONBLOCK):
+    if flags & ~(O_CLOEXEC | O_DIRECT | O_NONBLOCK | O_NOTIFICATION_PIPE):
         raise EINVAL
+    if flags & O_NOTIFICATION_PIPE:
+        raise ENOPKG
     return _pipe(t, fds_addr, flags)
 
 

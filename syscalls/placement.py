@@ -1,4 +1,4 @@
-"""Hints of placement: ioprio_set(2), set_mempolicy(2), mbind(2). Checked as Linux does, kept by nobody.
+"""Hints of placement: ioprio_set(2), set_mempolicy(2), mbind(2). Checked as Linux does; a task's policy is kept.
 
 The machine is shown as one memory node, on which every policy means the same; I/O is scheduled by the host for all.
 """
@@ -96,7 +96,7 @@ def _nodes(t: Task, mask_addr: int, max_node: int) -> int:
     return mask
 
 
-def _policy(t: Task, mode: int, mask_addr: int, max_node: int) -> None:
+def _policy(t: Task, mode: int, mask_addr: int, max_node: int) -> int:
     plain = mode & ~MPOL_MODE_FLAGS
     nodes = _nodes(t, mask_addr, max_node)
     if plain not in MODES:
@@ -105,11 +105,17 @@ def _policy(t: Task, mode: int, mask_addr: int, max_node: int) -> None:
         raise EINVAL
     if plain in (MPOL_BIND, MPOL_INTERLEAVE, MPOL_PREFERRED_MANY) and not nodes:
         raise EINVAL
+    if plain == MPOL_DEFAULT and mode != plain:
+        raise EINVAL
+    return nodes
 
 
-@syscall("set_mempolicy", Int, Addr, ULong, support="partial", note=ONE_NODE)
+@syscall("set_mempolicy", Int, Addr, ULong, note="there is one memory node, on which all policies are the same")
 def sys_set_mempolicy(t: Task, mode: int, mask_addr: int, max_node: int) -> int:
-    _policy(t, mode, mask_addr, max_node)
+    nodes = _policy(t, mode, mask_addr, max_node)
+    if mode & ~MPOL_MODE_FLAGS == MPOL_PREFERRED and not nodes:
+        mode = MPOL_LOCAL
+    t.mempolicy = (mode, nodes)
     return 0
 
 
@@ -123,20 +129,30 @@ def sys_mbind(t: Task, addr: int, size: int, mode: int, mask_addr: int, max_node
     return 0
 
 
-@syscall("get_mempolicy", Addr, Addr, ULong, Addr, ULong, support="partial", note=ONE_NODE)
+@syscall(
+    "get_mempolicy", Addr, Addr, ULong, Addr, ULong, support="partial",
+    note="what mbind set is not kept: MPOL_F_ADDR always tells MPOL_DEFAULT",
+)  # fmt: skip
 def sys_get_mempolicy(t: Task, mode_addr: int, mask_addr: int, max_node: int, addr: int, flags: int) -> int:
     if flags & ~(MPOL_F_NODE | MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED):
         raise EINVAL
     allowed = bool(flags & MPOL_F_MEMS_ALLOWED)
     if allowed and flags & (MPOL_F_NODE | MPOL_F_ADDR):
         raise EINVAL
-    if mask_addr and max_node < 1 or (not flags & MPOL_F_ADDR and addr) or flags == MPOL_F_NODE:
+    if mask_addr and max_node < 1 or (not flags & MPOL_F_ADDR and addr):
         raise EINVAL
+    mode, nodes = t.mempolicy
+    if flags == MPOL_F_NODE:
+        if mode & ~MPOL_MODE_FLAGS != MPOL_INTERLEAVE:
+            raise EINVAL
+        mode = 0  # the node that is next
     if flags & MPOL_F_ADDR:
         t.mem.read(addr, 1)
+    if flags & (MPOL_F_ADDR | MPOL_F_MEMS_ALLOWED):
+        mode, nodes = 0, int(allowed)
     if mode_addr:
-        t.mem.put_i32(mode_addr, 0)  # MPOL_DEFAULT, and node 0
+        t.mem.put_i32(mode_addr, mode)
     if mask_addr:
         size = min((max_node + 62) // 64 * 8, MAX_NODES // 8)
-        t.mem.write(mask_addr, int(allowed).to_bytes(max(size, 8), "little"))
+        t.mem.write(mask_addr, nodes.to_bytes(max(size, 8), "little"))
     return 0

@@ -144,7 +144,7 @@ def _being_killed(t: Task, target: Task) -> bool:
     return masks is not None and bool((masks[0] | masks[1]) >> 8 & 1)
 
 
-@syscall("move_pages", Pid, ULong, Addr, Addr, Addr, Int, support="partial", note="one memory node: nothing ever moves")
+@syscall("move_pages", Pid, ULong, Addr, Addr, Addr, Int, note="there is one memory node: nothing ever moves")
 def sys_move_pages(
     t: Task, pid: int, count: int, pages_addr: int, nodes_addr: int, status_addr: int, flags: int
 ) -> int:
@@ -190,7 +190,7 @@ def _status(target: Task, addr: int) -> int:
     return -ENOENT.code
 
 
-@syscall("migrate_pages", Pid, ULong, Addr, Addr, support="partial", note="one memory node: nothing ever moves")
+@syscall("migrate_pages", Pid, ULong, Addr, Addr, note="there is one memory node: nothing ever moves")
 def sys_migrate_pages(t: Task, pid: int, most: int, old_addr: int, new_addr: int) -> int:
     if most > 8 * PAGE:
         raise EINVAL

@@ -98,9 +98,11 @@ class Segments(Table[Segment]):
         counts = dict.fromkeys(segments, 0)
         wanted = {segment.host_key(): segment for segment in segments if segment.attached}
         if wanted:
+            seen: set[object] = set()
             for group in tuple(self.kernel.groups.values()):
-                if group.dead or group.vfork_parent is not None:
-                    continue  # the child of a vfork uses its parent's memory
+                if group.dead or group.memory in seen:
+                    continue
+                seen.add(group.memory)
                 for key, _ in mappings(group):
                     segment = wanted.get(key)
                     if segment is not None:

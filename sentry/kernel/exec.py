@@ -330,6 +330,7 @@ def _commit(t: Task, exec_: Exec) -> None:
     end_vfork(group)
     if group.timers is not None:
         group.timers.exec()
+    group.memory = object()
     if group.aio is not None:
         group.aio.end()
     t.continued_nr = -1

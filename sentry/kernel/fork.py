@@ -105,6 +105,8 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
         add_group(kernel, group)
         if flags & CLONE_FS:
             fs.shared = True
+        if flags & CLONE_VM:
+            group.memory = t.group.memory
         if flags & CLONE_VFORK:
             group.vfork_parent = t
             t.vforking = True
@@ -116,6 +118,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
         child.undo = t.undo
     child.personality = t.personality
     child.affinity = t.affinity
+    child.mempolicy = t.mempolicy
     child.policy = t.policy & ~SCHED_RESET_ON_FORK  # a fair one stays: sched(7)
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child

@@ -67,7 +67,7 @@ class ThreadGroup:
         "host_pid", "tasks", "parent", "children", "sighand", "limits", "exe", "exe_file", "timers", "start_ns",
         "epoch", "exiting", "dead", "pidfd", "subreaper", "loader_range", "_pid", "oom_score_adj",
         "bracket", "personality", "dumpable",
-        "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "reaped", "aio",
+        "vfork_parent", "exits_in_flight", "in_flight", "program", "death_queue", "reaped", "aio", "memory",
         "__weakref__",
     )  # fmt: skip
 
@@ -99,6 +99,7 @@ class ThreadGroup:
         self.in_flight = False  # this one is such a child
         self.personality = 0
         self.dumpable = 1
+        self.memory = object()  # stands for its address space, to tell who shares one
         self.aio: Contexts | None = None  # of asynchronous I/O (aio.py)
         self.death_queue: WaitQueue | None = None  # who polls a pidfd of it
         self.vfork_parent: Task | None = None  # sleeps in vfork(2) until this process execs or exits

@@ -10,10 +10,11 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import BY_CODE, EINVAL, EIO, ENFILE, EOPNOTSUPP, EPERM, Errno
+from sentry.abi.errno import BY_CODE, EINVAL, EIO, ENFILE, ENOMEM, ENOSPC, EOPNOTSUPP, EPERM, Errno
 from sentry.abi.flags import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
+    MFD_NOEXEC_SEAL,
     O_ACCMODE,
     O_APPEND,
     O_LARGEFILE,
@@ -28,6 +29,7 @@ from vfs.core.file import File, Stat
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
+F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_FUTURE_WRITE, F_SEAL_EXEC = 1, 2, 4, 8, 16, 32
 
 
 def errno_of(err: OSError) -> type[Errno]:
@@ -40,14 +42,15 @@ def errno_of(err: OSError) -> type[Errno]:
 class MemInode(AnonInode):
     """The bytes, and the host descriptors that reach them; closed with the last file."""
 
-    __slots__ = ("name", "read_only_fd", "rw_fd")
+    __slots__ = ("name", "read_only_fd", "rw_fd", "sealed_exec")
 
     def __init__(self, name: bytes, flags: int, mode: int, uid: int, gid: int, time_ns: int) -> None:
         self.rw_fd = self.read_only_fd = -1
         super().__init__(DEV_SHM, S_IFREG | mode, uid, gid, time_ns)
         self.name = name
+        self.sealed_exec = bool(flags & MFD_NOEXEC_SEAL)
         try:
-            self.rw_fd = os.memfd_create("guest", flags | os.MFD_CLOEXEC)
+            self.rw_fd = os.memfd_create("guest", flags & ~MFD_NOEXEC_SEAL | os.MFD_CLOEXEC)
         except OSError as err:
             raise errno_of(err)
 
@@ -148,17 +151,61 @@ class MemFile(File):
     def host_fd(self, write_shared: bool) -> int:
         return self.inode.host_fd(write_shared)
 
-    # seals --------------------------------------------------------------------------------------------------------
+    def chmod(self, mode: int) -> None:
+        inode = self.inode
+        if inode.sealed_exec and (mode ^ inode.mode) & 0o111:
+            raise EPERM
+        inode.mode = S_IFREG | mode
+
+    # seals: F_SEAL_EXEC is kept here, since what runs is decided here; the others are the host's --------------------
     def seals(self) -> int:
         try:
-            return fcntl.fcntl(self.inode.rw_fd, fcntl.F_GET_SEALS)
+            return fcntl.fcntl(self.inode.rw_fd, fcntl.F_GET_SEALS) | (F_SEAL_EXEC if self.inode.sealed_exec else 0)
         except OSError as err:
             raise errno_of(err)
 
     def add_seals(self, seals: int) -> int:
         if not self.writable:
             raise EPERM
+        inode = self.inode
+        if seals & F_SEAL_EXEC and inode.mode & 0o111 and not self.seals() & F_SEAL_SEAL:
+            seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE  # a program that stays as it is
         try:
-            return fcntl.fcntl(self.inode.rw_fd, fcntl.F_ADD_SEALS, seals)
+            result = fcntl.fcntl(inode.rw_fd, fcntl.F_ADD_SEALS, seals & ~F_SEAL_EXEC)
         except OSError as err:
             raise errno_of(err)
+        inode.sealed_exec = inode.sealed_exec or bool(seals & F_SEAL_EXEC)
+        return result
+
+
+class HugeFile(MemFile):
+    """A memfd of huge pages, of which there are none: it has a size, and nothing can be in it."""
+
+    __slots__ = ("page",)
+
+    def __init__(self, inode: MemInode, page: int) -> None:
+        super().__init__(inode)
+        self.page = page
+
+    def write(self, data: bytes) -> int:
+        raise EINVAL
+
+    def pwrite(self, data: bytes, offset: int) -> int:
+        raise EINVAL
+
+    def truncate(self, size: int) -> None:
+        if size % self.page:
+            raise EINVAL
+        super().truncate(size)
+
+    def allocate(self, mode: int, offset: int, length: int) -> None:
+        if mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE):
+            raise EOPNOTSUPP
+        if not mode & FALLOC_FL_PUNCH_HOLE:
+            raise ENOSPC
+
+    def stat(self) -> Stat:
+        return super().stat()._replace(blksize=self.page)
+
+    def host_fd(self, write_shared: bool) -> int:
+        raise ENOMEM

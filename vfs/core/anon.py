@@ -35,6 +35,9 @@ class AnonInode(Inode):
     def stat(self) -> Stat:
         return self.file.stat()
 
+    def chmod(self, mode: int) -> None:
+        self.file.chmod(mode)
+
     def open(self, path: Path, flags: int, t: Task) -> File:
         return self.file.reopen(flags, t)
 

@@ -129,6 +129,9 @@ class File:
         where the entries are not at hand in this form."""
         return None
 
+    def chmod(self, mode: int) -> None:
+        """fchmod(2) of a file without a path: forgotten where the object keeps no mode."""
+
     def truncate(self, size: int) -> None:
         raise EINVAL
 

@@ -39,7 +39,7 @@ class Mount:
     children  mounts that sit on dentries of this one
     """
 
-    __slots__ = ("children", "flags", "fs", "id", "parent", "point", "root", "source")
+    __slots__ = ("children", "expiring", "flags", "fs", "id", "parent", "point", "root", "source")
 
     def __init__(self, fs: FileSystem, root: Dentry, flags: int = 0, source: bytes | None = None) -> None:
         self.fs = fs
@@ -49,6 +49,7 @@ class Mount:
         self.parent: Mount | None = None
         self.point: Dentry | None = None
         self.children: dict[Dentry, Mount] = {}
+        self.expiring = False  # umount2(2) with MNT_EXPIRE has marked it, and nobody has used it since
         self.id = next(_ids)
 
     @property

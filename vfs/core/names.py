@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.events import IN_ATTRIB
-from sentry.abi.const.files import S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP
+from sentry.abi.const.files import S_IFCHR, S_IFMT, S_IFREG, S_ISGID, S_ISUID, S_IXGRP
 from sentry.abi.const.rights import CAP_FOWNER
 from sentry.abi.errno import (
     EBUSY,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.node import Inode
 
-NOREPLACE, EXCHANGE = 1, 2
+NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
 
 
 def enter(directory: Dentry, name: bytes, inode: Inode) -> Dentry:
@@ -223,7 +223,12 @@ def rename(
         raise EBUSY
     if moved.is_dir and old.dentry is not new.dentry:
         check(moved, t, W)  # its ".." changes
+    if flags & WHITEOUT and not old.dentry.inode.fs.whiteouts:
+        raise EINVAL
     _move(t, old, name, source.dentry, new, new_name, target, bool(flags & EXCHANGE))
+    if flags & WHITEOUT:
+        mark = old.dentry.inode.mknod(name, S_IFCHR, 0, t.creds)
+        enter(old.dentry, name, mark)
 
 
 def _move(

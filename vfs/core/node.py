@@ -245,6 +245,7 @@ class FileSystem:
     name = b"none"
     magic = 0
     readonly = False
+    whiteouts = False  # takes RENAME_WHITEOUT of renameat2(2)
     source = b"none"
 
     def __init__(self) -> None:

@@ -303,6 +303,7 @@ def _down(mount: Mount, dentry: Dentry, resolve: int) -> tuple[Mount, Dentry]:
             break
         if resolve & RESOLVE_NO_XDEV:
             raise EXDEV
+        top.expiring = False
         mount, dentry = top, top.root
     return mount, dentry
 

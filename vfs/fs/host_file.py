@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import (
+    FALLOC_FL_COLLAPSE_RANGE,
+    FALLOC_FL_INSERT_RANGE,
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
@@ -129,9 +131,10 @@ def seek_regular(fd: int, pos: int, offset: int, whence: int, size: int = -1) ->
     return offset
 
 
-# the whole of what hostfs passes on; other modes move data about
+# the whole of what hostfs passes on
 ALLOCATIONS = (0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
-               FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)  # fmt: skip
+               FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_COLLAPSE_RANGE,
+               FALLOC_FL_INSERT_RANGE)  # fmt: skip
 
 
 def allocate(fd: int, mode: int, offset: int, length: int) -> None:

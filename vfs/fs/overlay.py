@@ -45,6 +45,7 @@ class OverlayFs(TmpFs):
     name = b"overlay"
     magic = OVERLAYFS_SUPER_MAGIC
     source = b"overlay"
+    whiteouts = False
 
     def __init__(self, lower: HostFs, backing: Backing, space: Space | None = None) -> None:
         self.lower = lower

@@ -44,6 +44,7 @@ class TmpFs(FileSystem):
     name = b"tmpfs"
     magic = TMPFS_MAGIC
     source = b"tmpfs"
+    whiteouts = True
 
     def __init__(
         self, backing: Backing, space: Space | None = None, *, mode: int = 0o1777, uid: int = 0, gid: int = 0,
