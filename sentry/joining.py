@@ -4,7 +4,6 @@ container's."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -48,7 +47,7 @@ class Joining:
     def __init__(self, kernel: Kernel, config: ProcessConfig, watcher: Watcher) -> None:
         self.kernel = kernel
         self.config = config
-        self.watcher = watcher
+        self.watcher: Watcher | None = watcher  # until it has heard of the end: no cycle is left then
         self.console: Console | None = None
         self.group: ThreadGroup | None = None
         self._birth: Birth | None = None
@@ -74,7 +73,7 @@ class Joining:
             task.group.oom_score_adj = config.oom_score_adj
             if self.console is not None:
                 terminals(kernel).take(self.console.tty, task.group)
-            kernel.defer(lambda: self.watcher.joined(task.group))
+            kernel.defer(self._joined)
             return task
 
         def failed(err: Errno) -> None:
@@ -82,7 +81,9 @@ class Joining:
             _drop(program)
             if self.console is not None:
                 self.console.close()
-            self.watcher.failed(f"exec: {os.strerror(err.code)}", 126)
+            watcher, self.watcher, self._birth = self.watcher, None, None
+            if watcher is not None:
+                watcher.failed(f"exec: {os.strerror(err.code)}", 126)
 
         self._birth = Birth(config.args, config.env, make, self._ended, failed, held=True)
         try:
@@ -91,6 +92,10 @@ class Joining:
             kernel.spawner.ask(self._birth)
         except Errno as err:
             kernel.defer(partial(failed, err))
+
+    def _joined(self) -> None:
+        if self.watcher is not None and self.group is not None:
+            self.watcher.joined(self.group)
 
     def release(self) -> None:
         """Let it run its program."""
@@ -112,20 +117,22 @@ class Joining:
             self.console.resize()
 
     def _ended(self, status: int) -> None:
-        deadline_ns = self.kernel.now_ns() + DRAIN_NS
-        self._drain(deadline_ns, lambda: self.watcher.ended(status))
+        self._birth = None
+        self._drain(self.kernel.now_ns() + DRAIN_NS, status)
 
-    def _drain(self, deadline_ns: int, then: Callable[[], None]) -> None:
+    def _drain(self, deadline_ns: int, status: int) -> None:
         """As the last slave of a pair does, the terminal goes when all is read, or nobody reads."""
         console, now_ns = self.console, self.kernel.now_ns()
         if console is not None:
             if console.output and now_ns < deadline_ns:
-                self.kernel.timers.add(now_ns + LOOK_NS, lambda: self._drain(deadline_ns, then))
+                self.kernel.timers.add(now_ns + LOOK_NS, lambda: self._drain(deadline_ns, status))
                 return
             console.discard()
             console.close()
             self.console = None
-        then()
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.ended(status)
 
 
 def _drop(program: Exec) -> None:

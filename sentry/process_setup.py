@@ -37,8 +37,11 @@ class Candidate:
         self.fds = fds
         self.fs = fs
         self.creds = creds
-        self.group = self
         self.limits = limits
+
+    @property
+    def group(self) -> Candidate:
+        return self
 
 
 def credentials(config: ProcessConfig) -> Credentials:

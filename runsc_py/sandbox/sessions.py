@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import Errno
 from sentry.boot import CONSOLE, BootError, ProcessConfig
+from sentry.failure import described
 from sentry.joining import Joining
 from sentry.socket import host
 
@@ -80,7 +81,6 @@ class Session:
         self.link = link
         self.connection: Connection | None = connection
         self.joining = Joining(self.kernel, config, self)
-        self.started = False
         self.doomed = False
         self.kernel.watch(link, IN, self._heard)
 
@@ -95,7 +95,9 @@ class Session:
             close_all(self.joining.config.descriptors())
             self._leave()
             return {"error": err.text, "code": err.code}
-        self.started = True
+        except (OSError, Errno) as err:  # descriptors have run out: those that came are partly ours, partly gone
+            self._leave()
+            return {"error": f"exec: {described(err)}", "code": 255}
         return None
 
     def go(self) -> Answer:
@@ -158,6 +160,7 @@ class Session:
 
     def _leave(self) -> None:
         self._close_link()
+        self.joining.watcher = None
         self.sessions.living.discard(self)
 
 
