@@ -41,7 +41,7 @@ def imported(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("command", ["state", "start", "kill", "delete", "wait", "listing"])
+@pytest.mark.parametrize("command", ["state", "start", "kill", "pause", "delete", "wait", "listing"])
 def test_commands_that_only_talk_to_a_sandbox(command: str) -> None:
     found = imported(f"import runsc_py.cli.main, runsc_py.cli.{command}")
     own = {name for name in found if name.partition(".")[0] in OWN}
