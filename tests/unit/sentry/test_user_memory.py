@@ -40,9 +40,9 @@ def test_copies(own: Any) -> None:
     assert mem.read(addr, 4) == b"some" and mem.read_some(addr, 10) == b"some text\0"
     assert mem.cstring(addr, 100) == b"some text"
     assert mem.write_some(addr, memoryview(b"More")) == 4 and content[:9] == b"More text"
-    for call in (lambda: mem.read(8, 4), lambda: mem.read_some(8, 4), lambda: mem.write_some(8, b"x")):
+    for call, argument in ((mem.read, 4), (mem.read_some, 4), (mem.write_some, b"x")):
         with pytest.raises(EFAULT):
-            call()
+            call(8, argument)
 
 
 def test_listing(tmp_path: Any) -> None:
