@@ -140,4 +140,3 @@ class Served:
             return result
 
         return serve
-

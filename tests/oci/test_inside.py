@@ -139,8 +139,8 @@ def test_signals_of_the_stub(make: Make) -> None:
 
 def test_console(make: Make, tmp_path: Path) -> None:
     """A terminal's master arrives on the console socket; it is a terminal with size and job control inside."""
-    c = make("test -t 0 && test -t 1 && test -t 2 && echo tty; stty size; tty; read x; echo \"<$x>\"; "
-             "trap 'echo int; exit 6' INT; while :; do sleep 0.05; done",
+    c = make("test -t 0 && test -t 1 && test -t 2 && echo tty; stty size; tty; read x; "
+             "trap 'echo int; exit 6' INT; echo \"<$x>\"; while :; do sleep 0.05; done",
              terminal=True, consoleSize={"height": 30, "width": 90})
     path = str(tmp_path / "console")
     with socket.socket(socket.AF_UNIX) as listener:
