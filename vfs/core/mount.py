@@ -13,6 +13,7 @@ from sentry.abi.const.mounts import (
     MS_NODIRATIME,
     MS_NOEXEC,
     MS_NOSUID,
+    MS_NOSYMFOLLOW,
     MS_RDONLY,
     MS_RELATIME,
 )
@@ -21,7 +22,9 @@ from vfs.core.dentry import Dentry, Path
 from vfs.core.node import FileSystem
 
 MOUNT_LIMIT = 4096  # as a guest's share of fs.mount-max
-PER_MOUNT = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME
+PER_MOUNT = (
+    MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_NOSYMFOLLOW
+)
 _SHOWN = (
     (MS_NOSUID, b",nosuid"),
     (MS_NODEV, b",nodev"),
@@ -29,6 +32,7 @@ _SHOWN = (
     (MS_NOATIME, b",noatime"),
     (MS_NODIRATIME, b",nodiratime"),
     (MS_RELATIME, b",relatime"),
+    (MS_NOSYMFOLLOW, b",nosymfollow"),
 )
 _ids = count(20)
 
@@ -59,29 +63,59 @@ class Mount:
     def top(self) -> Path:
         return Path(self, self.root)
 
+    def size(self) -> int:
+        """Mounts in the tree that hangs on this one, itself included."""
+        return 1 + sum(child.size() for child in self.children.values())
+
+    def tree(self) -> Iterator[Mount]:
+        yield self
+        for child in self.children.values():
+            yield from child.tree()
+
+
+def graft(mount: Mount, at: Path) -> None:
+    """Hang `mount` on `at`, in whatever tree that is."""
+    mount.parent = at.mount
+    mount.point = at.dentry
+    at.mount.children[at.dentry] = mount
+    at.dentry.mounts += 1
+
+
+def cut(mount: Mount) -> None:
+    """Take a mount and what hangs on it out of its tree."""
+    assert mount.parent is not None and mount.point is not None
+    del mount.parent.children[mount.point]
+    mount.point.mounts -= 1
+    mount.parent = mount.point = None
+
+
+def dissolve(mount: Mount) -> None:
+    """A tree that hangs nowhere is given up."""
+    for child in list(mount.children.values()):
+        cut(child)
+        dissolve(child)
+
 
 class MountNamespace:
     """The tree of mounts; `root` is the mount of "/"."""
 
-    __slots__ = ("count", "root")
+    __slots__ = ("count", "loose", "root")
 
     def __init__(self, root: Mount) -> None:
         self.root = root
         self.count = 1
+        self.loose = 0  # mounts of trees that hang nowhere
 
     def attach(self, mount: Mount, at: Path) -> None:
         """Put `mount` on `at` (already resolved through mounts that sit there)."""
-        if self.count >= MOUNT_LIMIT:
+        if self.count + mount.size() > MOUNT_LIMIT:
             raise ENOSPC
         if at.dentry.gone:
             raise ENOENT
         if (mount.root.inode.mode & S_IFMT == S_IFDIR) != at.dentry.inode.is_dir:
             raise ENOTDIR
-        mount.parent = at.mount
-        mount.point = at.dentry
-        at.mount.children[at.dentry] = mount
-        at.dentry.mounts += 1
-        self.count += 1
+        graft(mount, at)
+        self.count += mount.size()
 
     def detach(self, mount: Mount, lazy: bool = False) -> None:
         """umount2(2): EBUSY while something is mounted below, unless `lazy`, which takes that away too."""
@@ -97,6 +131,29 @@ class MountNamespace:
         mount.parent = mount.point = None
         self.count -= 1
 
+    def clone(self, source: Path, recursive: bool) -> Mount:
+        """A tree of its own that shows what is below `source` (open_tree(2))."""
+        if recursive and self.loose + source.mount.size() > MOUNT_LIMIT:
+            raise ENOSPC
+        return self._clone(source, recursive)
+
+    def _clone(self, source: Path, recursive: bool) -> Mount:
+        new = Mount(source.mount.fs, source.dentry, source.mount.flags, source.mount.source)
+        if recursive:
+            for mount, point in self._within(source):
+                graft(self._clone(mount.top(), True), Path(new, point))
+        return new
+
+    def slip_beneath(self, mount: Mount, top: Mount) -> None:
+        """MOVE_MOUNT_BENEATH: `mount`, which hangs nowhere, takes the place of `top`, which comes to sit on it."""
+        if top.parent is None or top.point is None:
+            raise EINVAL
+        at = Path(top.parent, top.point)
+        cut(top)
+        graft(mount, at)
+        self.count += mount.size()
+        graft(top, mount.top())
+
     def move(self, mount: Mount, to: Path) -> None:
         """MS_MOVE: EINVAL for the root or into itself."""
         if mount.parent is None or mount.point is None:
@@ -108,7 +165,7 @@ class MountNamespace:
             above = above.parent
         parent, point = mount.parent, mount.point
         self.attach(mount, to)
-        self.count -= 1
+        self.count -= mount.size()
         del parent.children[point]
         point.mounts -= 1
 
@@ -121,7 +178,7 @@ class MountNamespace:
         new.parent = new.point = None
         self.root = new
         self.attach(old, put_old)
-        self.count -= 1
+        self.count -= old.size()
 
     def bind(self, source: Path, at: Path, recursive: bool, flags: int | None = None) -> Mount:
         """MS_BIND: show the tree below `source` at `at`; with `recursive` the mounts in it as well."""
