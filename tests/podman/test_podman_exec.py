@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
@@ -136,8 +137,8 @@ def test_two_at_once(podman: Podman, running: str) -> None:
 
 
 def test_many_in_a_row_leave_nothing(podman: Podman, running: str) -> None:
-    sentry = next(pid for pid in processes() if Path(f"/proc/{pid}/comm").read_text() == "runsc-sentry\n"
-                  and running_id(podman, running) in Path(f"/proc/{pid}/cgroup").read_text())
+    record = Path("/run/runsc-py", running_id(podman, running), "state.json")
+    sentry = int(json.loads(record.read_text())["sentryPid"])
     podman.ok("exec", running, "true")
     before = len(os.listdir(f"/proc/{sentry}/fd"))
     for number in range(20):
