@@ -5,7 +5,7 @@ ONLY ?=
 TESTS ?= tests
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench profile jobs guest guest-native oci podman docs install uninstall clean help
+.PHONY: run test check bench profile jobs suites guest guest-native oci podman docs install uninstall clean help
 
 help:
 	@echo 'make run          set up, then `echo hi` in a sandbox: once by itself, once through podman'
@@ -15,6 +15,7 @@ help:
 	@echo 'make profile CMD="find /usr"   a command in a sandbox, and which of its calls cost the Sentry what'
 	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
 	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (8 minutes and more)'
+	@echo "make suites       CPython's own tests on the host and in a sandbox, compared case by case (40 minutes and more)"
 	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
 	@echo 'make docs         print docs/syscalls.md from the call table'
 	@echo 'make install      /usr/local/bin/runsc-py, registered with podman (make uninstall removes both)'
@@ -40,9 +41,9 @@ profile:
 	@tools/setup run
 	@.venv/bin/runsc-py --profile --debug-log=.build/profile do -- sh -c '$(CMD)'; sed -n '/^profile/,$$p' .build/profile; rm -f .build/profile
 
-guest-native guest jobs oci podman:
+guest-native guest jobs suites oci podman:
 	@tools/setup test
-	@$(PYTHON) tools/run_tests.py --part $@ $(if $(filter jobs,$@),--full) $(PYTEST_ARGS)
+	@$(PYTHON) tools/run_tests.py --part $@ $(if $(filter jobs suites,$@),--full) $(PYTEST_ARGS)
 
 docs:
 	@tools/setup run

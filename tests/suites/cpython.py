@@ -2,7 +2,8 @@
 
 usage: python -m tests.suites.cpython [--on=host|sandbox|both] [--user=NAME] [--match=PATTERN] [--keep=DIR] MODULE...
 
-The suite is the one that the machine's /usr/bin/python3.11 brings (Debian: libpython3.11-testsuite). A case is named as
+The suite is the one of the machine's /usr/bin/python3.11 (Debian: libpython3.11-testsuite, which leaves out some
+modules), or of the interpreter that the environment's CPYTHON names. A case is named as
 unittest does, "test.test_os.FileTests.test_access"; its outcome is ok, skipped, FAIL, ERROR or none (it was not run).
 What differs and why is listed in cpython.toml; a difference that is not there is printed and fails.
 """
@@ -11,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 import re
+import shlex
 import sys
 import tempfile
 import tomllib
@@ -23,7 +26,7 @@ from typing import Any, NamedTuple
 from tests.conftest import PLACES, Runner, runtime
 
 HERE = Path(__file__).resolve().parent
-PYTHON = "/usr/bin/python3.11"
+PYTHON = os.environ.get("CPYTHON", "/usr/bin/python3.11")     # any whose own tests are installed
 SUITE = Path("/usr/lib/python3.11/test/test_os.py")
 LISTED: dict[str, Any] = tomllib.loads((HERE / "cpython.toml").read_text())
 MODULES: dict[str, dict[str, Any]] = LISTED["modules"]
@@ -39,6 +42,7 @@ cd /; rm -rf "$d"; exit $s
 """
 START = re.compile(r"^(test\w+|setUpClass|setUpModule|tearDownClass|tearDownModule) \(([\w.]+)\)", re.M)
 TROUBLE = re.compile(r"^=+\n(FAIL|ERROR): \w+ \(([\w.]+)\)(.*?)(?=^=+$|^Ran \d+ tests?|\Z)", re.M | re.S)
+CRASHED = re.compile(r"^(test \w+ crashed|\w+ skipped) -- ", re.M)      # as a whole: there is no report
 NOT_THERE = re.compile(r"^ModuleNotFoundError: No module named 'test\.", re.M)
 
 
@@ -50,6 +54,7 @@ class Outcome(NamedTuple):
     status: int | str
     text: str
     bugs: Sequence[str] = ()    # what the sandbox's kernel logged of its own failures
+    unfinished: str = ""        # the case at which there was no report
 
 
 class LoggingRunner(Runner):
@@ -75,9 +80,11 @@ def command(module: str, place: str, user: str, match: Sequence[str]) -> list[st
     become = ["/usr/bin/setpriv", "--reuid", user, "--regid", "nogroup", "--clear-groups"] if user != "root" else []
     chosen = [word for pattern in match for word in ("-m", pattern)]
     ignored = [word for pattern in patterns for word in ("-i", pattern)]
-    return ["/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "/bin/sh", "-c", SCRIPT, "sh", *become, PYTHON,
-            "-m", "test", "-v", "--fail-env-changed", f"--timeout={limit_s}", "--junit-xml=report.xml",
-            *chosen, *ignored, module]
+    tests = [*become, PYTHON, "-m", "test", "-v", "--fail-env-changed", f"--timeout={limit_s}",
+             "--junit-xml=report.xml", *chosen, *ignored, module]
+    if MODULES.get(module, {}).get("terminal"):
+        tests = ["/usr/bin/script", "-qefc", shlex.join(tests), "/dev/null"]
+    return ["/usr/bin/env", "-i", f"PATH={PATH}", "LC_ALL=C.UTF-8", "/bin/sh", "-c", SCRIPT, "sh", *tests]
 
 
 def run(module: str, place: str, user: str = "root", match: Sequence[str] = ()) -> Outcome:
@@ -86,26 +93,25 @@ def run(module: str, place: str, user: str = "root", match: Sequence[str] = ()) 
         runner = LoggingRunner(Path(directory) / "log")
         result = runner.run(place, command(module, place, user, match), limit_s + 20)
         bugs = runner.bugs()
-    text = result.output.decode(errors="replace")
+    text = result.output.decode(errors="replace").replace("\r\n", "\n")
     before, marker, after = text.rpartition(f"{REPORT}\n")
     output, report = (before, after) if marker else (text, "")
     status = "did not end" if result.timed_out else result.status
     traces: dict[str, str] = {}
     for trouble in TROUBLE.finditer(output):
         traces[trouble[2]] = traces.get(trouble[2], "") + trouble[3]
-    return Outcome(cases(output, report), traces, status, output, bugs)
+    begun = [start[2] for start in START.finditer(output)]
+    unfinished = "" if report.strip() or CRASHED.search(output) else (begun or ["its start"])[-1]
+    return Outcome(cases(output, report), traces, status, output, bugs, unfinished)
 
 
 def cases(output: str, report: str) -> dict[str, str]:
-    """The outcome of each case: from the XML report, or, where a module did not end, from what was printed."""
+    """The outcome of each case."""
     found: dict[str, str] = {}
     if report.strip():
         for case in ElementTree.fromstring(report).iter("testcase"):
             if name := case.get("name"):
                 found[name] = _kind(case)
-    else:
-        for start in START.finditer(output):
-            found[f"{start[2]}"] = "started"
     for trouble in TROUBLE.finditer(output):    # subtests are only here
         found[trouble[2]] = trouble[1]
     return found
@@ -142,14 +148,18 @@ def compare(module: str, user: str = "root", match: Sequence[str] = (), keep: Pa
         print(f"{module}: the suite has no such module", flush=True)
         return []
     lines, unexpected = list(guest.bugs), list(guest.bugs)
-    found = differences(host, guest)
+    for place, outcome in zip(PLACES, outcomes, strict=True):
+        if outcome.unfinished:
+            lines.append(f"{module} did not end on the {place}, status {outcome.status}; at {outcome.unfinished}")
+            unexpected.append(lines[-1])
+    found = {} if unexpected[len(guest.bugs):] else differences(host, guest)
     for case, (there, here) in found.items():
         known = reason(case, guest.traces.get(case, ""))
         line = f"{case}: host {there}, sandbox {here}"
         lines.append(f"{line} ({known})" if known else f"{line} (not expected)")
         if not known:
             unexpected.append(line)
-    if host.status != guest.status and not found:
+    if host.status != guest.status and not lines:
         unexpected.append(f"{module}: status {host.status} on the host, {guest.status} in the sandbox")
         lines.append(unexpected[-1])
     print(f"{module}: {len(host.cases)} cases, {len(found)} differ, {len(unexpected)} not expected", flush=True)
