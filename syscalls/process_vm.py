@@ -25,7 +25,8 @@ MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE = 3, 20, 21, 25
 MPOL_MF_MOVE, MPOL_MF_MOVE_ALL = 2, 4
 PAGE = 4096
 MOST_PAGES = 1 << 20
-PRESENT, SWAPPED = 1 << 63, 1 << 62
+PRESENT = 1 << 63
+PAGES_AT_ONCE = 256
 U64 = Struct("<Q")
 I32 = Struct("<i")
 
@@ -161,14 +162,39 @@ def sys_move_pages(
         raise EPERM
     if not count:
         return 0
-    addresses = [addr for (addr,) in U64.iter_unpack(t.mem.read(pages_addr, 8 * count))]
     if nodes_addr:
         for (node,) in I32.iter_unpack(t.mem.read(nodes_addr, 4 * count)):
             if node:
                 raise ENODEV
-    answer = b"".join(I32.pack(_status(target, addr)) for addr in addresses)
-    t.mem.write(status_addr, answer)
-    return 0
+    asking = Asking(t, target, pages_addr, status_addr, count)
+    return retry(asking, [(asking, IN)])
+
+
+class Asking:
+    """Where many pages are, PAGES_AT_ONCE at a time, so that others run between."""
+
+    __slots__ = ("count", "done", "pages_addr", "queue", "status_addr", "t", "target")
+
+    def __init__(self, t: Task, target: Task, pages_addr: int, status_addr: int, count: int) -> None:
+        self.t = t
+        self.target = target
+        self.pages_addr = pages_addr
+        self.status_addr = status_addr
+        self.count = count
+        self.done = 0
+        self.queue = WaitQueue()
+
+    def __call__(self) -> int:
+        take = min(self.count - self.done, PAGES_AT_ONCE)
+        mem = self.t.mem
+        addresses = U64.iter_unpack(mem.read(self.pages_addr + 8 * self.done, 8 * take))
+        answer = b"".join(I32.pack(_status(self.target, addr)) for (addr,) in addresses)
+        mem.write(self.status_addr + 4 * self.done, answer)
+        self.done += take
+        if self.done < self.count:
+            self.t.kernel.defer(self.queue.notify)
+            raise WouldBlock
+        return 0
 
 
 def _status(target: Task, addr: int) -> int:

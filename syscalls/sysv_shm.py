@@ -106,6 +106,8 @@ def sys_shmat(t: Task, number: int, addr: int, flags: int) -> int:
         segment.atime, segment.lpid = seconds(), t.group.pid
         return result
 
+    t.group.memory.segments = True
+
     steps = [
         Step(NR_MMAP, (addr, size, prot, how, fd, 0), lambda task: _inject(task, segment, writable, fd)),
         Step(NR_CLOSE, (fd, 0, 0, 0, 0, 0)),

@@ -74,13 +74,14 @@ class Readers:
 
 
 class MqueueInode(Inode):
-    __slots__ = ("attr", "charged", "heap", "notification", "queue", "readers", "sequence", "used")
+    __slots__ = ("attr", "charged", "heap", "payer", "notification", "queue", "readers", "sequence", "used")
 
     def __init__(self, fs: MqueueFs, mode: int, creds: Credentials, attr: Attr) -> None:
         super().__init__(fs, fs.new_ino(), S_IFREG | mode, creds.fsuid, creds.fsgid)
         self.size = TEXT_SIZE
         self.attr = attr
         self.charged = 0
+        self.payer = creds.fsuid
         self.heap: list[tuple[int, int, bytes]] = []  # (-priority, order, text)
         self.sequence = 0
         self.used = 0  # bytes of all texts
@@ -137,7 +138,7 @@ class MqueueInode(Inode):
     def __del__(self) -> None:
         fs = self.fs
         if self.charged and isinstance(fs, MqueueFs):
-            fs.give_back(self.uid, self.charged)
+            fs.give_back(self.payer, self.charged)
 
 
 class MqueueFile(PlacedFile):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHM_DEST, SHM_LOCKED = 0o1000, 0o2000
 MAPS_LIMIT = 32 << 20  # bytes of one process's list
+COUNT_LIMIT = 200_000  # mapped files that one count looks at
 FIRST_LOOK_NS, LAST_LOOK_NS = 1_000_000_000, 30_000_000_000
 
 
@@ -99,11 +100,16 @@ class Segments(Table[Segment]):
         wanted = {segment.host_key(): segment for segment in segments if segment.attached}
         if wanted:
             seen: set[object] = set()
+            left = COUNT_LIMIT
             for group in tuple(self.kernel.groups.values()):
-                if group.dead or group.memory in seen:
+                if group.dead or not group.memory.segments or group.memory in seen:
                     continue
                 seen.add(group.memory)
-                for key, _ in mappings(group):
+                found = mappings(group)
+                left -= len(found)
+                if left < 0:  # too many to look at them all: better kept too long than gone too soon
+                    return {segment: max(count, 1) for segment, count in counts.items()}
+                for key, _ in found:
                     segment = wanted.get(key)
                     if segment is not None:
                         counts[segment] += 1
@@ -112,7 +118,7 @@ class Segments(Table[Segment]):
     def attachments(self, group: ThreadGroup) -> list[tuple[Segment, Mapped]]:
         """What `group` has attached, by address."""
         known = {segment.host_key(): segment for segment in self.slots.values() if segment.attached}
-        if not known:
+        if not known or not group.memory.segments:
             return []
         return [(known[key], mapped) for key, mapped in mappings(group) if key in known]
 

@@ -23,6 +23,7 @@ from sentry.kernel.exe import Program, set_program
 from sentry.kernel.exec_proof import has_happened, mark
 from sentry.kernel.exit import end_vfork, release_task
 from sentry.kernel.stops import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RSP, WORD, RestartNow, delivery_signal
+from sentry.kernel.thread_group import AddressSpace
 from sentry.loader.auxv import Ids
 from sentry.loader.elf import Image, read_image, read_interpreter
 from sentry.loader.plan import build_plan
@@ -298,6 +299,7 @@ def _from_other_thread(t: Task) -> Exec | None:
             t.fds, t.fs, t.creds = other.fds, other.fs, other.creds
             t.fds.users += 1
             t.exec_pending, other.exec_pending = exec_, None
+            t.undo, other.undo = other.undo, None
             t.personality = other.personality
             t.dead = False
             return exec_
@@ -330,7 +332,7 @@ def _commit(t: Task, exec_: Exec) -> None:
     end_vfork(group)
     if group.timers is not None:
         group.timers.exec()
-    group.memory = object()
+    group.memory = AddressSpace()
     if group.aio is not None:
         group.aio.end()
     t.continued_nr = -1

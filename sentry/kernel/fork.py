@@ -16,7 +16,7 @@ from sentry.ipc.sem import UndoList
 from sentry.kernel.exe import set_program
 from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow, StopHandler
 from sentry.kernel.task import Task
-from sentry.kernel.thread_group import ThreadGroup
+from sentry.kernel.thread_group import AddressSpace, ThreadGroup
 from sentry.mm.user import UserMemory
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
         add_group(kernel, group)
         if flags & CLONE_FS:
             fs.shared = True
-        if flags & CLONE_VM:
-            group.memory = t.group.memory
+        shared = t.group.memory
+        group.memory = shared if flags & CLONE_VM else AddressSpace(shared.segments)
         if flags & CLONE_VFORK:
             group.vfork_parent = t
             t.vforking = True

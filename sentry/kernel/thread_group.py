@@ -60,6 +60,15 @@ class SigHand:
         return action is not None and action.handler > SIG_IGN and not action.flags & SA_RESTART
 
 
+class AddressSpace:
+    """Stands for one, to tell who shares it; `segments` says that it may have System V shared memory attached."""
+
+    __slots__ = ("segments",)
+
+    def __init__(self, segments: bool = False) -> None:
+        self.segments = segments
+
+
 class ThreadGroup:
     """One process. `host_pid` is the number of its leader in the Sentry's pid namespace."""
 
@@ -99,7 +108,7 @@ class ThreadGroup:
         self.in_flight = False  # this one is such a child
         self.personality = 0
         self.dumpable = 1
-        self.memory = object()  # stands for its address space, to tell who shares one
+        self.memory = AddressSpace()
         self.aio: Contexts | None = None  # of asynchronous I/O (aio.py)
         self.death_queue: WaitQueue | None = None  # who polls a pidfd of it
         self.vfork_parent: Task | None = None  # sleeps in vfork(2) until this process execs or exits
