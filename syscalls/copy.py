@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sentry.abi.const.events import IN_ACCESS, IN_MODIFY
 from sentry.abi.const.files import O_APPEND, S_IFDIR, S_IFMT, S_IFREG
 from sentry.abi.errno import EBADF, EINVAL, EISDIR, EPIPE, ESPIPE, Errno
 from sentry.wait import IN, OUT, retry
 from syscalls.args import Addr, Fd, Size, UInt, ULong
 from syscalls.registry import syscall
 from vfs.anon.pipe import PipeFile
+from vfs.core import notify
 from vfs.core.file import O_NONBLOCK
 from vfs.core.write import before_write
 
@@ -61,6 +63,9 @@ class Copying:
             if not count:
                 break
             self.done += count
+        if self.done and notify.active:
+            notify.touched_file(self.source, IN_ACCESS)
+            notify.touched_file(self.target, IN_MODIFY)
         return self.done
 
     def _step(self, size: int) -> int:

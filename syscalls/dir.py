@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sentry.abi.const.events import IN_ACCESS
 from sentry.abi.errno import EINVAL
 from sentry.abi.structs import DIRENT, DIRENT64
 from syscalls.args import Addr, Fd, UInt
 from syscalls.registry import syscall
+from vfs.core import notify
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -58,4 +60,6 @@ def _give(t: Task, file: File, addr: int, out: bytes | bytearray, pos: int) -> i
     if out:
         t.mem.write(addr, bytes(out))
         file.pos = pos
+    if notify.active:
+        notify.touched_file(file, IN_ACCESS)
     return len(out)

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 
 #ifndef IN_MASK_CREATE
 #define IN_MASK_CREATE 0x10000000
@@ -304,5 +305,55 @@ TEST(no_more_room)
 	for (int i = 0; i < limit; i++)
 		expect(fd, wd, i % 2 ? IN_MODIFY : IN_ATTRIB, NULL);
 	expect(fd, -1, IN_Q_OVERFLOW, NULL);
+	no_more(fd);
+}
+
+TEST(copies_and_listings)
+{
+	OK(mkdir("d", 0755));
+	int from = OK(open("d/from", O_RDWR | O_CREAT, 0644)), to = OK(open("d/to", O_RDWR | O_CREAT, 0644));
+	EQ(write(from, "0123456789", 10), 10);
+	int fd = watcher(), wd = OK(inotify_add_watch(fd, "d", IN_ACCESS | IN_MODIFY));
+	loff_t pos = 0;
+	EQ(copy_file_range(from, &pos, to, NULL, 10, 0), 10);
+	expect(fd, wd, IN_ACCESS, "from");
+	expect(fd, wd, IN_MODIFY, "to");
+	off_t offset = 0;
+	EQ(sendfile(to, from, &offset, 5), 5);
+	expect(fd, wd, IN_ACCESS, "from");
+	expect(fd, wd, IN_MODIFY, "to");
+	EQ(copy_file_range(from, &pos, to, NULL, 10, 0), 0);
+	no_more(fd);
+	char buf[4096];
+	int dir = OK(open("d", O_RDONLY | O_DIRECTORY));
+	CHECK(syscall(SYS_getdents64, dir, buf, sizeof buf) > 0);
+	expect(fd, wd, IN_ACCESS | IN_ISDIR, NULL);
+	EQ(syscall(SYS_getdents64, dir, buf, sizeof buf), 0);
+	expect(fd, wd, IN_ACCESS | IN_ISDIR, NULL);
+	no_more(fd);
+}
+
+TEST(the_directory_hears_first)
+{
+	OK(mkdir("d", 0755));
+	OK(mkdir("d/sub", 0755));
+	int fd = watcher(), sub = OK(inotify_add_watch(fd, "d/sub", IN_OPEN)), d = OK(inotify_add_watch(fd, "d", IN_OPEN));
+	close(OK(open("d/sub", O_RDONLY | O_DIRECTORY)));
+	expect(fd, d, IN_OPEN | IN_ISDIR, "sub");
+	expect(fd, sub, IN_OPEN | IN_ISDIR, NULL);
+	no_more(fd);
+}
+
+/* IN_IGNORED comes whatever was asked for. */
+TEST(the_end_without_interest)
+{
+	OK(mkdir("d", 0755));
+	close(OK(open("f", O_RDWR | O_CREAT, 0644)));
+	int fd = watcher(), d = OK(inotify_add_watch(fd, "d", IN_CREATE)), f = OK(inotify_add_watch(fd, "f", IN_OPEN));
+	OK(rmdir("d"));
+	expect(fd, d, IN_IGNORED, NULL);
+	ERR(inotify_rm_watch(fd, d), EINVAL);
+	OK(unlink("f"));
+	expect(fd, f, IN_IGNORED, NULL);
 	no_more(fd);
 }

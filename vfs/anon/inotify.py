@@ -9,7 +9,6 @@ from sentry.abi.errno import EEXIST, EINVAL, ENOSPC, ENOTTY, WouldBlock
 from sentry.abi.flags import (
     FIONREAD,
     IN_ALL_EVENTS,
-    IN_DELETE_SELF,
     IN_EXCL_UNLINK,
     IN_IGNORED,
     IN_MASK_ADD,
@@ -46,8 +45,11 @@ class Watch:
 
     def event(self, bits: int, cookie: int, name: bytes) -> None:
         self.file.put(self.number, bits, cookie, name)
-        if self.mask & IN_ONESHOT or bits & IN_DELETE_SELF:
+        if self.mask & IN_ONESHOT:
             self.file.drop(self)
+
+    def end(self) -> None:
+        self.file.drop(self)
 
 
 class InotifyFile(File):

@@ -32,11 +32,14 @@ _cookie = 0
 
 
 class Mark(Protocol):
-    """One watch: `event` gets an IN_* bit (with IN_ISDIR), a cookie for renames, the name in a watched directory."""
+    """One watch: `event` gets an IN_* bit (with IN_ISDIR), a cookie for renames, the name in a watched directory; `end`
+    comes when the inode is gone."""
 
     mask: int
 
     def event(self, bits: int, cookie: int, name: bytes) -> None: ...
+
+    def end(self) -> None: ...
 
 
 def add(inode: Inode, mark: Mark) -> None:
@@ -71,16 +74,16 @@ def send(inode: Inode, bits: int, cookie: int = 0, name: bytes = b"", gone: bool
 
 
 def touched(dentry: Dentry, bits: int) -> None:
-    """Something happened to what `dentry` names (IN_OPEN, IN_ACCESS, IN_MODIFY, IN_ATTRIB, IN_CLOSE): tell its own
-    marks and those of its directory."""
+    """Something happened to what `dentry` names (IN_OPEN, IN_ACCESS, IN_MODIFY, IN_ATTRIB, IN_CLOSE): tell the
+    marks of its directory and then its own."""
     if not active:
         return
     inode = dentry.inode
     if inode.is_dir:
         bits |= IN_ISDIR
-    send(inode, bits)
     if dentry.parent is not None:
         send(dentry.parent.inode, bits, 0, dentry.name, dentry.gone)
+    send(inode, bits)
 
 
 def touched_file(file: File, bits: int) -> None:
@@ -133,6 +136,10 @@ def replaced(inode: Inode, last: bool, holders: int = 0) -> None:
 
 def _end(inode: Inode) -> None:
     send(inode, IN_DELETE_SELF)  # without IN_ISDIR, as is IN_MOVE_SELF, for historical reasons
+    marks = inode.watches
+    if isinstance(marks, list):
+        for mark in tuple(marks):
+            mark.end()
 
 
 def renamed(inode: Inode, source: Dentry, name: bytes, target: Dentry, target_name: bytes) -> None:
