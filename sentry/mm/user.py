@@ -9,6 +9,7 @@ import struct
 from typing import TYPE_CHECKING, cast
 
 from sentry.abi.errno import EFAULT, EINVAL, ENAMETOOLONG
+from sentry.abi.structs import STAT
 from sentry.engine._engine import ffi, lib
 
 if TYPE_CHECKING:
@@ -130,8 +131,19 @@ class UserMemory:
 
     def put_stat(self, addr: int, st: Stat) -> None:
         """A struct stat of stat(2)."""
-        if _eng_put_stat(self.tid, addr, *st[:13]):
+        try:
+            failed = _eng_put_stat(self.tid, addr, *st[:13])
+        except OverflowError:
+            failed = self._put_far_stat(addr, st)
+        if failed:
             raise EFAULT
+
+    def _put_far_stat(self, addr: int, st: Stat) -> int:
+        """A file time so far off that its nanoseconds have more than 64 bits, of which utimensat(2) says nothing."""
+        dev, ino, mode, nlink, uid, gid, rdev, size, blksize, blocks = st[:10]
+        times = [part & 0xFFFF_FFFF_FFFF_FFFF for ns in st[10:13] for part in divmod(ns, 1_000_000_000)]
+        self.write(addr, STAT.pack(dev, ino, nlink, mode, uid, gid, rdev, size, blksize, blocks, *times))
+        return 0
 
     def unpack(self, layout: struct.Struct, addr: int) -> tuple[int, ...]:
         if _eng_read(self.tid, addr, _buffer, layout.size) != layout.size:

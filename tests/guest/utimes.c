@@ -152,3 +152,28 @@ TEST(who_may)
 		ERR(syscall(SYS_utime, "closed/f", NULL), EACCES);
 	}
 }
+
+TEST(far_away)
+{
+	struct stat st;
+	make_file("f", "text");
+	const long far[] = {1L << 33, 1L << 35, -(1L << 35), (1L << 40) + 5};
+	for (unsigned i = 0; i < sizeof far / sizeof *far; i++) {
+		struct timespec ts[2] = {{far[i], 5}, {far[i] + 1, 999999999}};
+		OK(utimensat(AT_FDCWD, "f", ts, 0));
+		st = of("f");
+		int fd = OK(open("f", O_RDONLY));
+		struct stat same;
+		struct statx sx;
+		OK(fstat(fd, &same));
+		OK(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx));
+		EQ(same.st_mtim.tv_sec, st.st_mtim.tv_sec);
+		EQ(sx.stx_mtime.tv_sec, st.st_mtim.tv_sec);
+		OK(close(fd));
+		if (st.st_mtim.tv_sec != far[i] + 1)
+			continue; /* a file system that cannot say so takes its farthest time */
+		EQ(st.st_atim.tv_sec, far[i]);
+		EQ(st.st_atim.tv_nsec, 5);
+		EQ(st.st_mtim.tv_nsec, 999999999);
+	}
+}

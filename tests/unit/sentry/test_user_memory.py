@@ -22,7 +22,10 @@ def own() -> Any:
     return UserMemory(os.getpid()), int(ffi.cast("uintptr_t", place)), ffi.buffer(place), place
 
 
-@pytest.mark.parametrize("at", [0, 1, 999_999_999, 1_000_000_000, 1_790_000_000_123_456_789, -1, -1_500_000_000])
+TIMES_NS = (0, 1, 999_999_999, 1_000_000_000, 1_790_000_000_123_456_789, -1, -1_500_000_000, 2**65, -(2**64))
+
+
+@pytest.mark.parametrize("at", TIMES_NS)
 def test_put_stat(own: Any, at: int) -> None:
     mem, addr, content, _ = own
     double = GuestMemory(addr, 512)
