@@ -23,6 +23,7 @@ from sentry.kernel.exe import Program, set_program
 from sentry.kernel.exec_proof import has_happened, mark
 from sentry.kernel.exit import end_vfork, release_task
 from sentry.kernel.stops import ORIG_RAX, R8, R10, RAX, RDI, RDX, RIP, RSI, RSP, WORD, RestartNow, delivery_signal
+from sentry.kernel.task import Task
 from sentry.kernel.thread_group import AddressSpace
 from sentry.loader.auxv import Ids
 from sentry.loader.elf import Image, read_image, read_interpreter
@@ -35,7 +36,6 @@ from vfs.core.walk import EMPTY, FOLLOW, Path, walk
 if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.kernel import Kernel
-    from sentry.kernel.task import Task
     from vfs.core.node import Inode
 
 AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, AT_FDCWD = 0x1000, 0x100, -100
@@ -290,7 +290,7 @@ def _random_below(count: int) -> int:
 def _from_other_thread(t: Task) -> Exec | None:
     """A thread other than the leader execed: it now has the leader's number (execve(2), "Effect on process
     attributes")."""
-    kernel, group = t.kernel, t.group
+    group = t.group
     if t.host_tid != group.host_pid:
         return None  # a sibling of one that execs, not yet ended by the host
     for other in tuple(group.tasks.values()):
@@ -303,9 +303,21 @@ def _from_other_thread(t: Task) -> Exec | None:
             t.personality = other.personality
             t.dead = False
             return exec_
-    if t.host_tid not in group.tasks:  # the leader had exited before
-        group.tasks[t.host_tid] = t
-        kernel.tasks[t.host_tid] = t
+    return None
+
+
+def leader_again(kernel: Kernel, host_tid: int) -> Task | None:
+    """The maker of a call that is none of `kernel.tasks`: its leader had exited when another thread execed, which now
+    has the leader's number. None: it is somebody else."""
+    group = kernel.groups.get(host_tid)
+    if group is None or group.dead:
+        return None
+    for other in group.tasks.values():
+        exec_ = other.exec_pending
+        if exec_ is not None and exec_.stage == RUNNING:
+            t = Task(kernel, host_tid, group, other.fds, other.fs, other.creds, UserMemory(host_tid))
+            group.tasks[host_tid] = kernel.tasks[host_tid] = t
+            return t
     return None
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import BY_CODE, EIO
 from sentry.engine._engine import ffi, lib
+from sentry.kernel.exec import leader_again
 from sentry.platform.placement import Placement
 from sentry.platform.serving import CHILDREN, ENOSYS, EVENTS, NO_ANSWER, Served
 from sentry.verdict import CONTINUE
@@ -84,6 +85,8 @@ class NotifyPlatform(Served):
             if bits & CALL:
                 request, host_tid, _, nr, _, _, *args = unpack(view)
                 t = tasks.get(host_tid)
+                if t is None:
+                    t = leader_again(kernel, host_tid)
                 if t is None:
                     self._unknown(kernel, request, host_tid, nr, tuple(args))
                     continue

@@ -15,7 +15,9 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from sentry.abi.errno import ESRCH
 from sentry.engine._engine import ffi, lib
+from sentry.kernel.parking import unpark
 from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, delivery_signal
 from sentry.platform import tracing
 from sentry.platform.handover import Channel, Handover, identity
@@ -86,6 +88,11 @@ class PtracePlatform(Served):
             found = self.tracees[t.host_tid] = Tracee()
         return found
 
+    def listens(self, t: Task) -> bool:
+        """Does it stand in a group stop?"""
+        found = self.tracees.get(t.host_tid)
+        return found is not None and found.listening
+
     # answers -------------------------------------------------------------------------------------
     def answer(self, t: Task, value: int) -> None:
         request, t.request_id = t.request_id, 0
@@ -102,10 +109,14 @@ class PtracePlatform(Served):
             self._end(t, None)
 
     def add_fd(self, t: Task, host_fd: int, at: int, cloexec: bool = True) -> None:
-        self.tracee(t).items.append((os.dup(host_fd), at, cloexec))
+        if t.host_tid not in self.tracees:
+            raise ESRCH  # dead
+        self.tracees[t.host_tid].items.append((os.dup(host_fd), at, cloexec))
 
     def _end(self, t: Task, value: int | None) -> None:
-        tracee = self.tracee(t)
+        tracee = self.tracees.get(t.host_tid)
+        if tracee is None:
+            return  # dead
         if tracee.items:
             items, tracee.items = tracee.items, []
             tracee.handover = Handover(self, t, tracee, items, value)
@@ -217,6 +228,14 @@ class PtracePlatform(Served):
         if not spawner.heard(tid, nr, arguments(regs), reply):
             self.kernel.log(f"BUG: call {nr} from unknown task {tid}")
             reply(-ENOSYS)
+
+    def execed(self, t: Task) -> None:
+        """Whoever had the number before is gone: the leader may have stood in a call, or in a handover."""
+        former = int(lib.eng_event_message(t.host_tid))
+        if former != t.host_tid:
+            self.gone(former)
+            self.gone(t.host_tid)
+            unpark(t)
 
     def gone(self, tid: int) -> None:
         self._spawned.discard(tid)

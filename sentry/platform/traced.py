@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.engine._engine import ffi, lib
+from sentry.kernel.exec import leader_again
 from sentry.kernel.exit import group_died
 from sentry.kernel.signals import Signals
 from sentry.kernel.stops import (
@@ -25,7 +26,7 @@ from sentry.kernel.stops import (
 )
 from sentry.kernel.temporary_mask import ignored
 from sentry.platform import tracing
-from sentry.platform.tracing import EVENT_SECCOMP
+from sentry.platform.tracing import EVENT_EXEC, EVENT_SECCOMP
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -72,7 +73,7 @@ class TracedStops(Stops):
             tracing.go_on(t.host_tid, signo)
 
     def group_stopped(self, t: Task) -> bool:
-        return self.platform.tracee(t).listening
+        return self.platform.listens(t)
 
     # events --------------------------------------------------------------------------------------
     def collect(self) -> None:
@@ -102,11 +103,20 @@ class TracedStops(Stops):
             if group is not None and not group.dead:
                 self._dead.append(group)  # before its parent, who sees the end only now, makes a further call
             return
+        if t is None and status >> 16 in (EVENT_EXEC, EVENT_SECCOMP):
+            t = leader_again(self.kernel, tid)
         if t is None:
             if not self.platform.stranger(tid, status):
                 self._event(tid, status)
             return
         t.traced = True
+        if status >> 16 == EVENT_EXEC:
+            self.platform.execed(t)
+            if tid not in self.guest.tracees:
+                if t.on_stop is not None:  # a stop uses up the one that was asked for
+                    lib.eng_interrupt(tid)
+                tracing.go_on(tid)
+                return
         tracee = self.platform.tracee(t)
         if tracee.handover is not None:
             tracee.handover.stopped(status)
@@ -191,7 +201,7 @@ class TracedSignals(Signals):
             self.kernel.temporary_mask.check(t, parked)
 
     def _stopping(self, group: ThreadGroup) -> bool:
-        return any(self.platform.tracee(t).listening for t in group.tasks.values())
+        return any(self.platform.listens(t) for t in group.tasks.values())
 
     def end_call(self, parked: Parked, caught: bool) -> None:
         """Never EINTR from here: the host's kernel says so when a handler runs."""

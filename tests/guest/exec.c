@@ -266,6 +266,47 @@ TEST(exec_from_a_thread)
 		}
 }
 
+/* As above, but the leader has ended before, or sleeps in a call whose end must not reach the new program. */
+static void *execs_late(void *arg)
+{
+	while (state_of(getpid()) == 'R')
+		usleep(1000);
+	usleep(2000);
+	return execs(arg);
+}
+
+TEST(exec_when_the_leader_has_ended)
+{
+	for (int k = 0; k < KINDS; k++) {
+		pid_t pid = OK(fork());
+		if (pid == 0) {
+			pthread_t th;
+			EQ(pthread_create(&th, NULL, execs_late, (void *)target(k)), 0);
+			pthread_exit(NULL);
+		}
+		REAP_OK(pid);
+	}
+}
+
+TEST(exec_when_the_leader_sleeps)
+{
+	int p[2];
+	char byte;
+	OK(pipe(p));
+	for (int k = 0; k < KINDS; k++) {
+		pid_t pid = OK(fork());
+		if (pid == 0) {
+			pthread_t th;
+			EQ(pthread_create(&th, NULL, execs_late, (void *)target(k)), 0);
+			(void)!read(p[0], &byte, 1);
+			_exit(125);
+		}
+		REAP_OK(pid);
+		EQ(write(p[1], "x", 1), 1); /* nobody reads it but us */
+		EQ(read(p[0], &byte, 1), 1);
+	}
+}
+
 TEST(exec_from_leader_with_threads)
 {
 	char pid_text[16];

@@ -55,7 +55,7 @@ def state_letter(subject: Subject, t: Task, host: bytes) -> bytes:
     """A task in a call waits for the Sentry on the host. Who asks is running; who is parked sleeps."""
     if host in (b"Z", b"X"):
         return b"Z"
-    if subject.group is t.group and (subject.thread is None or subject.thread is t):
+    if subject.task is t:
         return b"R"
     if host == b"t" and t.kernel.stops.group_stopped(subject.task):
         return b"T"
