@@ -159,7 +159,7 @@ class BootConfig(ProcessConfig):
         self.close_console: Callable[[], None] | None = None
 
 
-def load(platform: str = "notify") -> None:
+def load(platform: str = "notify", seccomp: object = None) -> None:
     """Import all that the Sentry runs, compile its filter and the guests': after pivot_root(2) no file can be read."""
     import os
 
@@ -170,9 +170,11 @@ def load(platform: str = "notify") -> None:
     sentry.setup.load()
     table(os.uname().machine)
     try:
-        launch.prepare(platform)
+        launch.prepare(platform, seccomp)
     except ModuleNotFoundError as err:
         raise BootError(f"platform {platform} needs the module {err.name}: pip install 'runsc-py[{platform}]'")
+    except ValueError as err:
+        raise BootError(str(err))
     host_filter.prepare(launch.CACHE, platform)
 
 

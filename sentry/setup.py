@@ -12,6 +12,7 @@ from sentry.kernel.fs_context import FsContext
 from sentry.kernel.kernel import Kernel, Uts
 from sentry.platform import launch
 from syscalls.profile import Profile
+from syscalls.registry import numbers
 from syscalls.strace import tracer
 from syscalls.table import table
 from vfs.core import setup
@@ -69,6 +70,9 @@ def _platform(config: BootConfig) -> AnyPlatform:
     machine = os.uname().machine
     platform = launch.new_platform()
     platform.table = table(machine)
+    seccomp = launch.prepare().seccomp
+    if seccomp is not None:
+        platform.table = seccomp.guard(platform.table, numbers(machine))
     if config.strace and config.log_fd >= 0:
         platform.trace = cast("Trace", tracer(lambda text: _write_line(config.log_fd, text), machine))
     return platform

@@ -98,8 +98,7 @@ class Settings:
         self.strace = found.on("strace")
         self.profile = found.on("profile")
         self.use_cgroups = not found.on("ignore-cgroups") and found.text("cgroup-manager") != "disabled"
-        if found.on("oci-seccomp"):
-            raise Failure("--oci-seccomp", "config.json's seccomp profile is not applied yet", "leave the option out")
+        self.oci_seccomp = found.on("oci-seccomp")
         self.wants_version = found.on("version")
         self.wants_help = found.on("help")
         self._choose(found)

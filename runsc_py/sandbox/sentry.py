@@ -79,7 +79,7 @@ def enter(host: Host, config: BootConfig, around: Surroundings) -> tuple[int, in
     _oom_score(config.oom_score_adj)
     if around.netns_fd >= 0:
         host.setns(around.netns_fd, f.CLONE_NEWNET)
-    boot.load(config.platform)
+    boot.load(config.platform, config.oci_seccomp)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     host.unshare(f.CLONE_NEWNS | f.CLONE_NEWIPC | f.CLONE_NEWUTS)
     host.mount(b"", b"/", b"", f.MS_REC | f.MS_PRIVATE, b"")

@@ -26,6 +26,7 @@ from sentry.mm.user import UserMemory
 from sentry.platform.filter import filter_for
 from sentry.platform.native import rules
 from sentry.platform.notify import NotifyPlatform
+from sentry.platform.seccomp_profile import SeccompProfile
 from sentry.platform.serving import CONTINUED
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class LaunchError(Exception):
 class Prepared:
     """What must be read or compiled before the host's files are gone."""
 
-    def __init__(self, platform: str) -> None:
+    def __init__(self, platform: str, seccomp: object) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         size = REAL_NOFILE if hard == resource.RLIM_INFINITY else min(hard, REAL_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (size, hard))
@@ -70,6 +71,9 @@ class Prepared:
         self.mark_at = size - 1
         self.channel_at = CHANNEL_AT
         self.rules = rules(self.loader_at - 1, self.loader_at - 2)
+        self.seccomp = None if seccomp is None else SeccompProfile(seccomp)
+        if self.seccomp is not None:
+            self.rules = self.seccomp.native(self.rules)
         self.traced = platform == "ptrace"
         self.filter = filter_for(self.rules, CACHE, self.traced)
 
@@ -77,10 +81,11 @@ class Prepared:
 _prepared: Prepared | None = None
 
 
-def prepare(platform: str = "notify") -> Prepared:
+def prepare(platform: str = "notify", seccomp: object = None) -> Prepared:
+    """`seccomp` is config.json's linux.seccomp where it is to be applied; ValueError where it cannot be."""
     global _prepared
     if _prepared is None:
-        _prepared = Prepared(platform)
+        _prepared = Prepared(platform, seccomp)
         if _prepared.traced:
             import sentry.platform.ptrace  # noqa: F401  (python-ptrace, an extra)
     return _prepared

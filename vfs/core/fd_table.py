@@ -41,12 +41,15 @@ class FdTable:
         return file
 
     def install(self, file: File, cloexec: bool = False, lowest: int = 0) -> int:
-        """Put `file` at the lowest free number >= `lowest` (EMFILE at the limit) and count a reference."""
+        """Put `file` at the lowest free number >= `lowest` and count a reference. EMFILE at the limit; a file that nobody
+        else holds is then released."""
         files = self.files
         fd = lowest if lowest > self._lowest else self._lowest
         while fd in files:
             fd += 1
         if fd >= self.limit:
+            if not file.refs:
+                file.ref().unref()
             raise EMFILE
         if lowest <= self._lowest:
             self._lowest = fd + 1

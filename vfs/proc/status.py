@@ -90,8 +90,8 @@ def _own(subject: Subject, t: Task, host: dict[bytes, bytes], letter: bytes) -> 
         b"CapBnd": b"%016x" % creds.bounding,
         b"CapAmb": b"%016x" % creds.ambient,
         b"NoNewPrivs": b"%d" % creds.no_new_privs,
-        b"Seccomp": b"0",
-        b"Seccomp_filters": b"0",
+        b"Seccomp": b"0" if kernel.config.oci_seccomp is None else b"2",
+        b"Seccomp_filters": b"0" if kernel.config.oci_seccomp is None else b"1",
     }
     if letter in (b"Z", b"X"):
         own[b"FDSize"] = b"0"

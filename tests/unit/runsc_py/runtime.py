@@ -14,7 +14,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[3]
 BUSYBOX = Path("/bin/busybox")
-CGROUP = "/runsc-py-test/inner"
+CGROUP = f"/runsc-py-test-{os.getpid()}/inner"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 NEEDS = [
@@ -127,7 +127,7 @@ def nothing_left(runtime: Runtime) -> None:
     """No process, mount, cgroup or state of the container is there any more."""
     reap()
     assert not runtime.root.exists() or os.listdir(runtime.root) == []
-    groups = [str(p) for p in Path("/sys/fs/cgroup").glob("*/runsc-py-test")]
+    groups = [str(p) for p in Path("/sys/fs/cgroup").glob("*" + CGROUP.rpartition("/")[0])]
     assert groups == []
     assert str(runtime.base) not in Path("/proc/self/mountinfo").read_text()
     deadline = time.monotonic() + 5

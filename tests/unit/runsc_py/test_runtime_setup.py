@@ -27,7 +27,7 @@ def harmless(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("setsid", "fchdir", "chdir", "mkdir", "dup2", "umask"):
         monkeypatch.setattr(os, name, lambda *a, _name=name: steps.append(_name))
     monkeypatch.setattr(signal, "signal", lambda *a: None)
-    monkeypatch.setattr(boot, "load", lambda platform: steps.append("load"))
+    monkeypatch.setattr(boot, "load", lambda platform, seccomp: steps.append("load"))
     return steps
 
 
@@ -35,7 +35,7 @@ def test_sentry_imports_before_it_loses_the_hosts_files(harmless: list[str]) -> 
     host = RecordingHost()
     monitored = []
 
-    def load(platform: str = "") -> None:
+    def load(platform: str, seccomp: object) -> None:
         monitored.extend(host.named())
 
     boot.load = load

@@ -58,7 +58,8 @@ class Box:
     def __init__(self, make: Any, options: bytes = b"") -> None:
         self.children: list[subprocess.Popen[bytes]] = []
         kernel: Any = Bag(
-            groups={}, tasks={}, zombies={}, group_death_hooks=[], config=Bag(cgroup_limits={}), backing=-1,
+            groups={}, tasks={}, zombies={}, group_death_hooks=[],
+            config=Bag(cgroup_limits={}, oci_seccomp=None), backing=-1,
             uts=Bag(nodename=b"box", domainname=b"(none)"), init=None,
             cpus=frozenset(os.sched_getaffinity(0)),
         )  # fmt: skip
