@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import BY_CODE, E2BIG, EAGAIN, ENOSYS, EPERM, ESRCH, Errno
@@ -22,6 +23,7 @@ from sentry.verdict import CONTINUE
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
+    from sentry.kernel.thread_group import ThreadGroup
 
     Reply = Callable[[int], None]  # a result, -errno or CONTINUE
     Born = Callable[[int], Task]
@@ -184,13 +186,19 @@ class Spawner:
         ended = self._ends.pop(host_pid, None)
         if ended is not None:
             group = self.kernel.groups.get(host_pid)
-            if group is not None:
-                remove_group(self.kernel, group)
-            ended(status)
+            if group is not None and group.dead:  # this is called by group_died, which has not let go of its tasks yet
+                self.kernel.defer(partial(self._gone, group, ended, status))
+            else:
+                self._gone(group, ended, status)
         elif self._child == host_pid:
             self._fail(ESRCH())
         elif self._current is not None and not self._child:
             self._lost.add(host_pid)
+
+    def _gone(self, group: ThreadGroup | None, ended: Ended, status: int) -> None:
+        if group is not None:
+            remove_group(self.kernel, group)
+        ended(status)
 
     def died(self) -> None:
         """The guests live on; there can be no further `exec`."""

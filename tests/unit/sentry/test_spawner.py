@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +31,10 @@ class Kernel:
     def __init__(self) -> None:
         self.groups: dict[int, object] = {}
         self.said: list[str] = []
+        self.deferred: list[Callable[[], None]] = []
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        self.deferred.append(callback)
 
     def log(self, text: str) -> None:
         self.said.append(text)
@@ -96,6 +102,22 @@ def test_a_birth_whose_number_comes_first(case: Case) -> None:
     assert case.events == [("born", 7)]
     case.spawner.reaped(7, 512)
     assert case.events[-1] == ("ended", 512)
+
+
+def test_an_end_that_is_being_dealt_with_is_told_after_that(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """group_died collects the host's events before it lets go of its tasks: they must still be there."""
+    removed: list[object] = []
+    monkeypatch.setattr(module, "remove_group", lambda kernel, group: removed.append(group))
+    case.spawner.ask(case.birth())
+    case.waits()
+    case.call(7, NR_EXECVEAT, *EXECVEAT)
+    case.waits(7)
+    case.kernel.groups[7] = SimpleNamespace(dead=True)
+    case.spawner.reaped(7, 512)
+    assert removed == [] and case.events == [("born", 7)]
+    for callback in case.kernel.deferred:
+        callback()
+    assert removed == [case.kernel.groups[7]] and case.events[-1] == ("ended", 512)
 
 
 def test_a_birth_whose_first_call_comes_first(case: Case) -> None:
