@@ -42,12 +42,12 @@ def test_guests_run_the_same_calls_natively() -> None:
     assert traced == notified.replace(RET + NOTIFY, RET + TRACE)
 
 
-def test_the_sentry_may_ask_for_four_requests_more() -> None:
+def test_the_sentry_may_ask_for_little_more() -> None:
     floor, more = calls(), calls("ptrace")
     assert {call.name for call in more} == {call.name for call in floor}
     added = [call for call in more if call not in floor]
     assert {call.tests for call in added} == {((0, "==", request),) for request in PTRACE_FOR_LIFE}
-    assert len(added) == len(PTRACE_FOR_LIFE) == 4
+    assert len(added) == len(PTRACE_FOR_LIFE) <= 4
 
 
 def test_a_message_is_what_recvmsg_reads() -> None:
