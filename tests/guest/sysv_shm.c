@@ -235,10 +235,11 @@ static void tick(int sig)
 }
 
 /* Signals that come in the middle of it. */
-TEST(signals)
+static void between_signals(int flags)
 {
 	int id = fresh(4096);
-	handle(SIGALRM, tick, SA_RESTART);
+	ticks = 0;
+	handle(SIGALRM, tick, flags);
 	struct itimerval it = {{0, 2000}, {0, 2000}};
 	OK(setitimer(ITIMER_REAL, &it, NULL));
 	int rounds = 0;
@@ -251,6 +252,44 @@ TEST(signals)
 	OK(setitimer(ITIMER_REAL, &off, NULL));
 	CHECK(ticks > 0);
 	EQ(*(int *)attach(id, NULL, 0), rounds);
+	OK(shmctl(id, IPC_RMID, NULL));
+}
+
+TEST(signals)
+{
+	between_signals(SA_RESTART);
+	between_signals(0);
+}
+
+/* Stopped and continued from outside again and again. */
+TEST(stops)
+{
+	int id = fresh(4096), *count = (int *)attach(id, NULL, 0);
+	pid_t pid = OK(fork());
+	if (!pid) {
+		for (;;) {
+			int *p = (int *)attach(id, NULL, 0);
+			p[0]++;
+			OK(shmdt(p));
+		}
+	}
+	for (int i = 0; i < 40; i++) {
+		int status;
+		OK(kill(pid, SIGSTOP));
+		EQ(waitpid(pid, &status, WUNTRACED), pid);
+		CHECK(WIFSTOPPED(status));
+		int before = *(volatile int *)count;
+		sleep_ms(1);
+		EQ(*(volatile int *)count, before);
+		OK(kill(pid, SIGCONT));
+		sleep_ms(2);
+	}
+	for (int i = 0; i < 5000 && !*(volatile int *)count; i++)
+		sleep_ms(1);
+	CHECK(*(volatile int *)count > 0);
+	OK(kill(pid, SIGKILL));
+	REAP_SIGNAL(pid, SIGKILL);
+	EQ(stat_of(id).shm_nattch, 1);
 	OK(shmctl(id, IPC_RMID, NULL));
 }
 
