@@ -1,6 +1,6 @@
-"""Hints of placement: ioprio_set(2), set_mempolicy(2), mbind(2). Checked as Linux does; a task's policy is kept.
+"""Memory policies: set_mempolicy(2), mbind(2). Checked as Linux does; a task's policy is kept.
 
-The machine is shown as one memory node, on which every policy means the same; I/O is scheduled by the host for all.
+The machine is shown as one memory node, on which every policy means the same.
 """
 
 from __future__ import annotations
@@ -19,67 +19,18 @@ from sentry.abi.const.memory import (
     MPOL_PREFERRED,
     MPOL_PREFERRED_MANY,
 )
-from sentry.abi.const.rights import CAP_SYS_ADMIN, CAP_SYS_NICE
-from sentry.abi.const.tasks import (
-    IOPRIO_CLASS_BE,
-    IOPRIO_CLASS_IDLE,
-    IOPRIO_CLASS_NONE,
-    IOPRIO_CLASS_RT,
-    IOPRIO_CLASS_SHIFT,
-    IOPRIO_WHO_PGRP,
-    IOPRIO_WHO_PROCESS,
-    IOPRIO_WHO_USER,
-)
-from sentry.abi.errno import EINVAL, EPERM, ESRCH
-from syscalls.args import Addr, Int, Pid, UInt, ULong
+from sentry.abi.const.rights import CAP_SYS_NICE
+from sentry.abi.errno import EINVAL
+from syscalls.args import Addr, Int, UInt, ULong
 from syscalls.registry import syscall
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
 
-NOTE = "checked, without effect"
 ONE_NODE = "one memory node: checked, without effect"
 MAX_NODES = 1024  # bits of a node mask that are read
 PAGE = 4096
 MODES = (MPOL_DEFAULT, MPOL_PREFERRED, MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_PREFERRED_MANY)
-
-
-@syscall("ioprio_get", Int, Pid, support="partial", note=NOTE)
-def sys_ioprio_get(t: Task, which: int, who: int) -> int:
-    _ioprio_who(t, which, who)
-    return IOPRIO_CLASS_BE << IOPRIO_CLASS_SHIFT | 4
-
-
-@syscall("ioprio_set", Int, Pid, Int, support="partial", note=NOTE)
-def sys_ioprio_set(t: Task, which: int, who: int, priority: int) -> int:
-    klass, level = priority >> IOPRIO_CLASS_SHIFT & 7, priority & 0x1FFF
-    if klass == IOPRIO_CLASS_RT:
-        if not (t.creds.has(CAP_SYS_ADMIN) or t.creds.has(CAP_SYS_NICE)):
-            raise EPERM
-    elif klass == IOPRIO_CLASS_NONE:
-        if level:
-            raise EINVAL
-    elif klass not in (IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE):
-        raise EINVAL
-    if klass in (IOPRIO_CLASS_RT, IOPRIO_CLASS_BE) and level & 0x1FFF > 7:
-        raise EINVAL
-    _ioprio_who(t, which, who)
-    return 0
-
-
-def _ioprio_who(t: Task, which: int, who: int) -> None:
-    if which == IOPRIO_WHO_PROCESS:
-        if who and t.kernel.find_task(who) is None:
-            raise ESRCH
-    elif which == IOPRIO_WHO_PGRP:
-        if who and t.kernel.find_group(who) is None:
-            raise ESRCH
-    elif which == IOPRIO_WHO_USER:
-        uid = who & 0xFFFFFFFF
-        if who and all(task.creds.ruid != uid for task in t.kernel.tasks.values()):
-            raise ESRCH
-    else:
-        raise EINVAL
 
 
 def _nodes(t: Task, mask_addr: int, max_node: int) -> int:

@@ -119,6 +119,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
     child.personality = t.personality
     child.affinity = t.affinity
     child.mempolicy = t.mempolicy
+    child.ioprio = t.ioprio
     child.policy = t.policy & ~SCHED_RESET_ON_FORK  # a fair one stays: sched(7)
     child.checked_epoch = group.epoch
     group.tasks[host_tid] = child

@@ -34,7 +34,7 @@ class Task:
         "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
         "queued_exact", "siginfos", "personality", "call", "ended", "affinity", "policy", "clone_request",
-        "in_place", "undo", "mempolicy",
+        "in_place", "undo", "mempolicy", "ioprio",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,7 @@ class Task:
         self.stat_fd = -1  # the host's /proc/TID/stat, kept open once it was needed
         self.personality = 0
         self.affinity: frozenset[int] = frozenset()  # what sched_setaffinity(2) chose, empty for any CPU
+        self.ioprio = 0  # of ioprio_set(2), 0 for none
         self.mempolicy = (0, 0)  # of set_mempolicy(2): mode and nodes
         self.policy = 0  # of sched_setscheduler(2), with SCHED_RESET_ON_FORK
         self.dead = False

@@ -29,7 +29,7 @@ class Bag:
 
 @pytest.fixture
 def t() -> Any:
-    task: Any = Bag(tid=42, host_tid=4242, creds=ROOT, comm=b"test", affinity=frozenset(), policy=0)
+    task: Any = Bag(tid=42, host_tid=4242, creds=ROOT, comm=b"test", affinity=frozenset(), policy=0, ioprio=0)
     task.mem = GuestMemory(PAGE, SIZE)
     task.group = Bag(pid=42, host_pid=4242, leader=task, tasks={4242: task}, host_tasks={})
     uts = Bag(nodename=b"box", domainname=b"(none)")
