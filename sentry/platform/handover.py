@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from sentry.platform.ptrace import PtracePlatform, Tracee
 
-NR_CLOSE, NR_RECVMSG, NR_DUP3 = 3, 47, 292
+NR_CLOSE, NR_RECVMSG, NR_FCNTL, NR_DUP3 = 3, 47, 72, 292
+F_SETFD = 2
 MSG_DONTWAIT, MSG_CMSG_CLOEXEC, O_CLOEXEC = 0x40, 0x4000_0000, 0o2000000
 SOL_SOCKET = SCM_RIGHTS = 1
 SYSCALL_STOP = SIGTRAP | 0x80
@@ -81,6 +82,7 @@ class Handover:
         self.t = t
         self.tracee = tracee
         self.items = items
+        self.numbers = [at for _, at, _ in items]
         self.value = value
         self.saved: Registers = tracing.copy(tracee.regs)
         self.mask = 0
@@ -107,7 +109,8 @@ class Handover:
             flags = MSG_DONTWAIT | (MSG_CMSG_CLOEXEC if cloexec else 0)
             check((yield NR_RECVMSG, (self.platform.link.at, self.address, flags)))
             got = self._received()
-            if got == at:
+            if got == at:  # so it says: this fails when nothing is there
+                check((yield NR_FCNTL, (got, F_SETFD, int(cloexec))))
                 continue
             error = yield NR_DUP3, (got, at, O_CLOEXEC if cloexec else 0)
             yield NR_CLOSE, (got,)
@@ -183,7 +186,8 @@ class Handover:
         return bool(lib.eng_write(tid, base, ffi.from_buffer(message), len(message)) == len(message))
 
     def _received(self) -> int:
-        """The number that the descriptor got. Others of the guest may write there: it could only name what it has."""
+        """The number that the descriptor got. Others of the guest may write there, and name what they have: so it is
+        believed no further than the host's answers to what is done with it."""
         number = bytearray(4)
         tid = self.t.host_tid
         if lib.eng_read(tid, self.address + FD_AT, ffi.from_buffer(number), 4) != 4:
@@ -240,6 +244,10 @@ class Handover:
             os.close(host_fd)
         self.items.clear()
         tracee.handover = None
+        if self.failed:
+            t.exec_pending = None  # without its mark it must not go on (exec_proof.py)
+            for at in self.numbers:
+                t.fds.injected.pop(at, None)
         tracing.set_signal_mask(t.host_tid, self.mask)
         for signo in self.signals:
             lib.eng_tgkill(t.group.host_pid, t.host_tid, signo)
