@@ -44,7 +44,10 @@ class SynthFs(FileSystem):
 
 
 class SynthDir(Inode):
-    __slots__ = ("_names", "entries", "find")
+    """`lasting`: it is there as long as its file system. One that is made anew at every lookup must not be held by the
+    cache of names, with the process that it tells of."""
+
+    __slots__ = ("_names", "entries", "find", "lasting")
 
     def __init__(
         self,
@@ -57,8 +60,10 @@ class SynthDir(Inode):
         uid: int = 0,
         gid: int = 0,
         ino: int = 0,
+        lasting: bool = True,
     ) -> None:
         super().__init__(fs, ino or fs.new_ino(), S_IFDIR | mode, uid, gid)
+        self.lasting = lasting
         self.entries = {} if entries is None else entries
         self.find = find
         self._names = names
@@ -73,7 +78,7 @@ class SynthDir(Inode):
         return inode
 
     def keeps(self, name: bytes) -> bool:
-        return name in self.entries
+        return self.lasting and name in self.entries
 
     def names(self, t: Task) -> Iterable[Name]:
         out = [Name(name, inode.ino, inode.kind) for name, inode in self.entries.items()]

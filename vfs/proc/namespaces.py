@@ -83,7 +83,7 @@ def directory(fs: FileSystem, subject: Subject) -> SynthDir:
     links: dict[bytes, Inode] = {}
     for name, (kind, ino) in NAMESPACES.items():
         links[name] = _link(fs, subject, name, kind, ino)
-    return SynthDir(fs, links, mode=0o511, uid=uid, gid=gid, ino=number("ns", *subject.key))
+    return SynthDir(fs, links, mode=0o511, uid=uid, gid=gid, ino=number("ns", *subject.key), lasting=False)
 
 
 def _link(fs: FileSystem, subject: Subject, name: bytes, kind: bytes, ino: int) -> MagicLink:

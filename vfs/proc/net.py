@@ -55,4 +55,4 @@ def directory(fs: FileSystem) -> SynthDir:
     entries: dict[bytes, Inode] = {}
     for name, text in TEXTS.items():
         entries[name] = SynthFile(fs, lambda t, text=text: text)  # type: ignore[misc]
-    return SynthDir(fs, entries)
+    return SynthDir(fs, entries, lasting=False)
