@@ -16,7 +16,7 @@ from sentry.abi.const.rights import (
     CAP_SYS_RAWIO,
     CAP_SYS_TTY_CONFIG,
 )
-from sentry.abi.errno import EINVAL, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, Errno
+from sentry.abi.errno import EINVAL, ENOENT, ENOSYS, EPERM, Errno
 from syscalls.registry import numbers, refused, syscall
 
 if TYPE_CHECKING:
@@ -75,12 +75,6 @@ PRIVILEGED: dict[str, tuple[int, type[Errno]]] = {
 }
 """Name -> the capability that is asked for first, and what its owner is told."""
 
-OTHER: dict[str, tuple[type[Errno], str]] = {
-    "name_to_handle_at": (EOPNOTSUPP, "the file systems export no handles"),
-    "open_by_handle_at": (EPERM, "CAP_DAC_READ_SEARCH of the initial namespace is nobody's here"),
-}
-
-
 def _guarded(cap: int, error: type[Errno]) -> Callable[[Task], int]:
     def ask(t: Task) -> int:
         t.creds.require(cap)
@@ -101,8 +95,6 @@ def declare() -> None:
         refused(name, ENOSYS, "stub", "no such call in Linux either")
     for name, why in NOT_BUILT.items():
         refused(name, ENOSYS, "stub", why)
-    for name, (error, why) in OTHER.items():
-        refused(name, error, "stub", why)
     for arch in ("x86_64", "aarch64"):
         for name in numbers(arch):
             refused(name, ENOSYS)
