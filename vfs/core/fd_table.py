@@ -41,8 +41,8 @@ class FdTable:
         return file
 
     def install(self, file: File, cloexec: bool = False, lowest: int = 0) -> int:
-        """Put `file` at the lowest free number >= `lowest` and count a reference. EMFILE at the limit; a file that nobody
-        else holds is then released."""
+        """Put `file` at the lowest free number >= `lowest` and count a reference. EMFILE at the limit; the file is then
+        released if nobody else holds it."""
         files = self.files
         fd = lowest if lowest > self._lowest else self._lowest
         while fd in files:
