@@ -36,10 +36,14 @@ class Mark:
         self.mask = mask
         self.seen: list[tuple[int, bytes]] = []
         self.cookies: list[int] = []
+        self.ended = 0
 
     def event(self, bits: int, cookie: int, name: bytes) -> None:
         self.seen.append((bits, name))
         self.cookies.append(cookie)
+
+    def end(self) -> None:
+        self.ended += 1
 
     def take(self) -> list[tuple[int, bytes]]:
         seen, self.seen = self.seen, []
@@ -89,8 +93,9 @@ def test_a_file_hears_of_itself(guest: Guest) -> None:
     assert (IN_MOVE_SELF, b"") in mark.take()
     guest.call("unlink", b"/g")
     assert mark.take() == [(IN_ATTRIB, b"")]  # the link count changed
+    assert not mark.ended
     guest.call("unlink", b"/h")
-    assert mark.take()[-1] == (IN_DELETE_SELF, b"")
+    assert mark.take()[-1] == (IN_DELETE_SELF, b"") and mark.ended == 1
     notify.remove(inode, mark)
 
 
