@@ -302,7 +302,7 @@ def sys_io_pgetevents(
 
 @syscall("io_cancel", ULong, Addr, Addr)
 def sys_io_cancel(t: Task, number: int, iocb_addr: int, event_addr: int) -> int:
-    if t.mem.u32(iocb_addr + KEY_AT):
+    if t.mem.unpack(IOCB, iocb_addr)[1]:
         raise EINVAL
     context = _context(t, number)
     for request in tuple(context.active.values()):
