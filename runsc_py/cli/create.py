@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from runsc_py import json_text
 from runsc_py.errors import Failure, failure_of
@@ -12,6 +11,7 @@ from runsc_py.errors import Failure, failure_of
 from .options import SWITCH, VALUE, Options, one_id, parse
 from .settings import Settings
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
 if TYPE_CHECKING:
     from runsc_py.oci.spec import Spec
     from runsc_py.sandbox.launch import Launch

@@ -7,17 +7,17 @@ a process that ends with it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from runsc_py import json_text
 from runsc_py.errors import Failure, failure_of
 from runsc_py.sandbox.container import Container
 from runsc_py.sandbox.joining import ERROR, Joining
 
 from .create import check_preserved, write_pid_file
-from .foreground import Terminal, attend
 from .options import SWITCH, VALUE, Options, parse
 from .settings import Settings
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
 if TYPE_CHECKING:
     from runsc_py.oci.process import Process
 
@@ -78,6 +78,8 @@ def _exec(settings: Settings, options: Options) -> int:
     if detach:
         joining.go()
         return 0
+    from .foreground import Terminal, attend
+
     return attend(joining.stub_pid, Terminal(), joining.own_terminal, joining.go)
 
 
@@ -107,23 +109,22 @@ def read_process(options: Options, container: Container) -> Process:
     """From --process alone, or the container's own with what the command line says."""
     from runsc_py.oci.process import Process
     from runsc_py.oci.reader import BadConfig, Reader
-    from runsc_py.oci.spec import load
 
     path = options.text("process")
     try:
         if path:
             if len(options.rest) > 1:
                 raise Failure("exec", "a command and --process exclude each other")
-            import json
-
             with open(path, "rb") as file:
-                return Process.read(Reader(json.loads(file.read(MAX_SIZE))))
+                return Process.read(Reader(json_text.loads(file.read(MAX_SIZE))))
         if len(options.rest) < 2:
             raise Failure("exec", "needs a command")
+        from runsc_py.oci.spec import load
+
         process = load(str(container.record.get("bundle", ""))).process
     except BadConfig as err:
         raise Failure(path or "config.json", str(err))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise Failure(path, f"not JSON ({err})")
     except OSError as err:
         raise failure_of(err, "exec")

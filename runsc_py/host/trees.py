@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from . import flags as f
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
 if TYPE_CHECKING:
     from .protocol import Host
 

@@ -6,7 +6,10 @@ import fcntl
 import os
 import struct
 import termios
-from typing import Any
+
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
+if TYPE_CHECKING:
+    from typing import Any
 
 TIOCSPTLCK, TIOCGPTPEER = 0x40045431, 0x5441
 WINSIZE = struct.Struct("HHHH")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class BadConfig(Exception):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from typing import TYPE_CHECKING
 
 from runsc_py.errors import Failure, failure_of
 from runsc_py.host.network import open_namespace
@@ -12,8 +10,10 @@ from runsc_py.host.tty import own_description
 
 from . import stub
 from .client import Link
-from .launch import ENGINE
+from .process import SIGKILL
+from .stub import ENGINE
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
 if TYPE_CHECKING:
     from runsc_py.host.protocol import Host
     from runsc_py.oci.process import Process
@@ -70,7 +70,7 @@ class Joining:
             self._link.close()
         if self.stub_pid > 0:
             try:
-                os.kill(self.stub_pid, signal.SIGKILL)
+                os.kill(self.stub_pid, SIGKILL)
                 os.waitpid(self.stub_pid, 0)
             except (ProcessLookupError, ChildProcessError):
                 pass

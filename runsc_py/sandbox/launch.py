@@ -20,6 +20,7 @@ from sentry.boot import CONSOLE
 from . import process, sentry, stub
 from .directory import Directory, Record
 from .links import ATTACHED, COMMIT
+from .stub import ENGINE
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sentry.boot import BootConfig
 
 BOOT_PATIENCE_S = 60.0
-ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "sentry", "engine")
 
 
 class Launch:

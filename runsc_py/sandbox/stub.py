@@ -10,13 +10,13 @@ import fcntl
 import os
 import struct
 import termios
-from typing import TYPE_CHECKING
 
 from runsc_py.host import cgroups, trees
 from runsc_py.host import flags as f
 
 from .confine import drop_capabilities
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
 if TYPE_CHECKING:
     from _socket import socket
     from typing import NoReturn
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runsc_py.host.protocol import Host
     from runsc_py.oci.mounts import Mount
 
+ENGINE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "sentry", "engine")
 SENTRY_FD = 3
 PROC_ATTRIBUTES = f.MOUNT_ATTR_NOSUID | f.MOUNT_ATTR_NODEV | f.MOUNT_ATTR_NOEXEC
 

@@ -49,6 +49,13 @@ def test_commands_that_only_talk_to_a_sandbox(command: str) -> None:
     assert found - own <= COMMAND
 
 
+def test_exec_as_a_container_engine_calls_it() -> None:
+    """Health checks do it all the time: from a process file, detached."""
+    program = "import runsc_py.cli.main, runsc_py.cli.exec_command, runsc_py.oci.process, runsc_py.host.linux"
+    found = imported(f"{program}, runsc_py.host.tty")
+    assert not found & {"collections", "enum", "json", "re", "signal", "typing"}
+
+
 def test_the_sentry() -> None:
     program = "from sentry import boot\nboot.load()"
     imported(program)  # the first time it compiles its filters
