@@ -35,7 +35,7 @@ def test_sentry_imports_before_it_loses_the_hosts_files(harmless: list[str]) -> 
     host = RecordingHost()
     monitored = []
 
-    def load(platform: str, seccomp: object) -> None:
+    def load(platform: str = "notify", seccomp: object = None) -> None:
         monitored.extend(host.named())
 
     boot.load = load
