@@ -5,7 +5,7 @@ ONLY ?=
 TESTS ?= tests
 PYTEST_ARGS ?=
 
-.PHONY: run test check bench profile jobs suites guest guest-native oci podman docs install uninstall clean help
+.PHONY: run test check bench profile jobs suites guest guest-native guest-ptrace oci podman docs install uninstall clean help
 
 help:
 	@echo 'make run          set up, then `echo hi` in a sandbox: once by itself, once through podman'
@@ -13,7 +13,7 @@ help:
 	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
 	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
 	@echo 'make profile CMD="find /usr"   a command in a sandbox, and which of its calls cost the Sentry what'
-	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest: in a sandbox'
+	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest, make guest-ptrace: in one'
 	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (8 minutes and more)'
 	@echo "make suites       CPython's own tests on the host and in a sandbox, compared case by case (40 minutes and more)"
 	@echo 'make oci podman   the tests of the OCI commands; of podman on top of them'
@@ -41,7 +41,7 @@ profile:
 	@tools/setup run
 	@.venv/bin/runsc-py --profile --debug-log=.build/profile do -- sh -c '$(CMD)'; sed -n '/^profile/,$$p' .build/profile; rm -f .build/profile
 
-guest-native guest jobs suites oci podman:
+guest-native guest guest-ptrace jobs suites oci podman:
 	@tools/setup test
 	@$(PYTHON) tools/run_tests.py --part $@ $(if $(filter jobs suites,$@),--full) $(PYTEST_ARGS)
 

@@ -34,8 +34,9 @@ def plan(argv: list[str]) -> tuple[list[str], list[str], dict[str, str]]:
     env = dict(os.environ)
     if argv[:1] == ["--part"] and len(argv) > 1:
         name, rest = argv[1], argv[2:]
-        if name in ("guest", "guest-native"):
-            env["RUNSC_PY_GUEST_ON"] = "host" if name == "guest-native" else "sandbox"
+        where = {"guest": "sandbox", "guest-native": "host", "guest-ptrace": "ptrace"}.get(name)
+        if where is not None:
+            env["RUNSC_PY_GUEST_ON"] = where
             name = "guest"
         return [str(TESTS / name)], rest, env
     paths = [a for a in argv if not a.startswith("-") and Path(a.split("::")[0]).exists()]
