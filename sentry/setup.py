@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sentry.kernel.task import Task
-    from sentry.platform.launch import AnyPlatform
+    from sentry.platform.base import Platform
     from vfs.core.walk import Path
 
     Trace = Callable[[Task, int, tuple[int, ...], int | None], None]
@@ -66,7 +66,7 @@ def boot(config: BootConfig) -> Kernel:
     return kernel
 
 
-def _platform(config: BootConfig) -> AnyPlatform:
+def _platform(config: BootConfig) -> Platform:
     machine = os.uname().machine
     platform = launch.new_platform()
     platform.table = table(machine)
@@ -78,7 +78,7 @@ def _platform(config: BootConfig) -> AnyPlatform:
     return platform
 
 
-def _kernel(config: BootConfig, platform: AnyPlatform) -> Kernel:
+def _kernel(config: BootConfig, platform: Platform) -> Kernel:
     kernel = Kernel(platform, config)
     platform.take(kernel)
     kernel.released = False

@@ -9,10 +9,23 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
+    from sentry.platform.serving import Call, Trace
 
 
 class Platform(Protocol):
-    """One instance per sandbox; everything runs in the kernel's only thread."""
+    """One instance per sandbox; everything runs in the kernel's only thread.
+
+    table         by number, what serves a call; `continued`: numbers that the host may run after that (serving.py)
+    trace         told of every call and its result, or None
+    filter_flags  of seccomp(2), for the guests' filter
+    channel       (a descriptor that every guest has, its number there), or (-1, -1)
+    """
+
+    table: list[Call]
+    continued: frozenset[int]
+    trace: Trace | None
+    filter_flags: int
+    channel: tuple[int, int]
 
     def take(self, kernel: Kernel) -> None:
         """Before the first task: put those of the kernel's parts in place that differ."""
@@ -30,6 +43,15 @@ class Platform(Protocol):
     def watch(self, host_fd: int, events: int, callback: Callable[[int], None]) -> None: ...
 
     def unwatch(self, host_fd: int) -> None: ...
+
+    def spawner_unfiltered(self, pid: int) -> None:
+        """The spawner waits for its filter: it has no guest yet."""
+
+    def spawner_filtered(self, pid: int) -> bool:
+        """Is the filter in force, so that its calls come here?"""
+
+    def serve_spawner(self, kernel: Kernel, wait_ms: int) -> None:
+        """Before `run`: what the spawner or its first child calls within that time."""
 
     def run(self, kernel: Kernel) -> None:
         """Serve calls until the kernel stops."""

@@ -33,10 +33,8 @@ if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.fs_context import FsContext
     from sentry.kernel.kernel import Kernel
-    from sentry.platform.ptrace import PtracePlatform
+    from sentry.platform.base import Platform
     from vfs.core.fd_table import FdTable
-
-    AnyPlatform = NotifyPlatform | PtracePlatform
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(HERE), "engine", "cache")
@@ -91,9 +89,9 @@ def prepare(platform: str = "notify", seccomp: object = None) -> Prepared:
     return _prepared
 
 
-def new_platform() -> AnyPlatform:
+def new_platform() -> Platform:
     """The platform, before any guest."""
-    platform: AnyPlatform
+    platform: Platform
     if prepare().traced:
         from sentry.platform.ptrace import PtracePlatform
 
@@ -105,7 +103,7 @@ def new_platform() -> AnyPlatform:
 
 
 def launch(
-    kernel: Kernel, platform: AnyPlatform, exec_: Exec, argv: list[bytes], env: list[bytes], loader_fd: int,
+    kernel: Kernel, platform: Platform, exec_: Exec, argv: list[bytes], env: list[bytes], loader_fd: int,
     spawner_fd: int, fds: FdTable, fs: FsContext, creds: Credentials, limits: Limits,
 ) -> Task:  # fmt: skip
     """Make pid 1 of the container; it is on its way to the loader's first call when this returns."""
@@ -167,7 +165,7 @@ def born(
     return task
 
 
-def _spawn(prepared: Prepared, platform: AnyPlatform, link: int, loader_fd: int, spawner_fd: int) -> int:
+def _spawn(prepared: Prepared, platform: Platform, link: int, loader_fd: int, spawner_fd: int) -> int:
     """The spawner's pid; it is in the guests' namespaces, and on its way into its program."""
     words = ffi.cast("volatile int *", lib.eng_launch_state())
     if words == ffi.NULL:
