@@ -60,6 +60,7 @@ class Joining:
         fds.limit = limits.nofile
         candidate = cast("Task", process.Candidate(kernel, fds, fs, creds, limits))
         fs.cwd = process.working_directory(candidate, config.cwd)
+        process.add_home(candidate, config)
         program = process.program(candidate, config)
         if config.console >= 0:
             self.console = new_terminal(kernel, config.console)

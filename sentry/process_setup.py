@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 O_RDWR = 2
+PASSWD_LIMIT = 1 << 20
 
 
 class Candidate:
@@ -92,6 +93,32 @@ def working_directory(t: Task, cwd: bytes) -> Path:
     except Errno as err:
         raise BootError(f"chdir to `{cwd.decode(errors='replace')}`: {os.strerror(err.code)}", 126)
     return place
+
+
+def add_home(t: Task, config: ProcessConfig) -> None:
+    """HOME from the container's passwd(5) where the environment has none, as other runtimes do."""
+    if not any(item.startswith(b"HOME=") and len(item) > 5 for item in config.env):
+        config.env = [item for item in config.env if not item.startswith(b"HOME=")]
+        config.env.append(b"HOME=" + (_home_of(t, b"%d" % config.uid) or b"/"))
+
+
+def _home_of(t: Task, uid: bytes) -> bytes:
+    try:
+        place = walk(t, AT_FDCWD, b"/etc/passwd")
+        if not place.dentry.inode.is_reg:
+            return b""
+        file = place.dentry.inode.open(place, 0, t).ref()
+        try:
+            text = file.pread(PASSWD_LIMIT, 0)
+        finally:
+            file.unref()
+    except Errno:
+        return b""
+    for line in text.split(b"\n"):
+        fields = line.split(b":")
+        if len(fields) >= 6 and fields[2] == uid and b"\0" not in fields[5]:
+            return fields[5]
+    return b""
 
 
 def program(t: Task, config: ProcessConfig) -> exec_.Exec:

@@ -51,6 +51,7 @@ def boot(config: BootConfig) -> Kernel:
     console = _console(kernel, config)
     process.open_stdio(kernel, config, fds, console, candidate)
     fs.cwd = process.working_directory(candidate, config.cwd)
+    process.add_home(candidate, config)
     program = process.program(candidate, config)
     try:
         task = launch.launch(

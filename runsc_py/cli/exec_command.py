@@ -157,10 +157,7 @@ def change(process: Process, options: Options) -> None:
         process.no_new_privs = options.on("no-new-privs")
     added = 0
     for name in options.texts("cap"):
-        bit = CAP_BITS.get(name.upper() if name.upper().startswith("CAP_") else f"CAP_{name.upper()}")
-        if bit is None:
-            raise Failure("--cap", f"unknown capability {name!r}")
-        added |= bit
+        added |= CAP_BITS.get(f"CAP_{name.upper().removeprefix('CAP_')}", 0)  # an unknown one is left out, as runc does
     bounding, effective, inheritable, permitted, ambient = process.caps
     process.caps = bounding | added, effective | added, inheritable, permitted | added, ambient
 

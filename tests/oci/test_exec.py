@@ -149,7 +149,7 @@ def test_programs_that_cannot_run(c: Container, program: str, words: str) -> Non
 
 def test_wrong_uses(c: Container) -> None:
     for words in (["no-such-container", "true"], [c.name], [], ["--user", "nobody", c.name, "true"],
-                  ["--cwd", "relative", c.name, "true"], ["--cap", "CAP_NONE", c.name, "true"],
+                  ["--cwd", "relative", c.name, "true"],
                   ["--process", "/no/such", c.name], ["--no-such-option", c.name, "true"],
                   ["--tty", c.name, "true"], ["--tty", "--detach", c.name, "true"],
                   ["--console-socket", "/no", c.name, "true"], ["--cgroup", "no/such", c.name, "true"],
@@ -188,6 +188,17 @@ def test_user_directory_environment(c: Container) -> None:
               "--cwd", "/tmp", "--env", "A=1", "-e", "B=x y", "-e", "A=2")
     assert done.stdout.splitlines() == ["1000", "1001", "1001 7 8 9", "/tmp", "2-x y", "/bin"]
     assert sh(c, "id -u; id -g", "-u", "1000").stdout.split() == ["1000", "0"]
+
+
+@pytest.mark.parametrize(("options", "home"), [
+    ((), "/"), (("-u", "1000"), "/home"), (("-u", "7"), "/"), (("-e", "HOME=/x"), "/x"), (("-e", "HOME="), "/"),
+])  # fmt: skip
+def test_home_comes_from_passwd(make: Make, options: tuple[str, ...], home: str) -> None:
+    """As with runc, for pid 1 too."""
+    c = make("echo main $HOME; while :; do sleep 0.05; done", env=["PATH=/bin"])
+    c.up()
+    c.until("main /\n")
+    assert sh(c, "echo $HOME", *options).stdout == f"{home}\n"
 
 
 def test_capabilities_and_no_new_privs(c: Container) -> None:
