@@ -34,6 +34,7 @@ SHM = {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [
 CHROOT = """
 set -e
 mount --rbind /dev "$0/dev"
+mount --rbind /sys "$0/sys"
 mount -t proc proc "$0/proc"
 exec chroot "$0" "$@"
 """
