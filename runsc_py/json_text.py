@@ -32,7 +32,7 @@ def loads(text: bytes) -> object:
     shown = text.decode().strip(BLANKS)
     try:
         value, end = _scan(shown, 0)
-    except StopIteration:
+    except (StopIteration, SystemError):  # the latter where `json.decoder`, which has the exception, is not loaded
         raise ValueError("not JSON")
     if end != len(shown):
         raise ValueError("more than one JSON value")

@@ -84,7 +84,7 @@ class Joining:
                 self.console.close()
             watcher, self.watcher, self._birth = self.watcher, None, None
             if watcher is not None:
-                watcher.failed(f"exec: {os.strerror(err.code)}", 126)
+                watcher.failed(f"no process could be made: {os.strerror(err.code)}", 126)
 
         self._birth = Birth(config.args, config.env, make, self._ended, failed, held=True)
         try:

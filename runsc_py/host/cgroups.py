@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a com
 if TYPE_CHECKING:
     from runsc_py.oci.spec import Resources
 
-# Sentry, stub and helpers of theirs are in the cgroup too; a guest still gets as many tasks as it was promised.
+# Sentry, spawner, stub and that of an `exec` are in the cgroup too: a guest still gets as many tasks as was promised.
 OWN_TASKS = 4
 
 

@@ -97,7 +97,7 @@ class Session:
             return {"error": err.text, "code": err.code}
         except (OSError, Errno) as err:  # descriptors have run out: those that came are partly ours, partly gone
             self._leave()
-            return {"error": f"exec: {described(err)}", "code": 255}
+            return {"error": described(err), "code": 255}
         return None
 
     def go(self) -> Answer:

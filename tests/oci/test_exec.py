@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import array
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +15,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import runtime
-from tests.jobs.terminal import Terminal
 from tests.oci.container import CHANNEL, Container, config, descendants, processes
 from tests.oci.test_death import family, gone, levels, split
 
@@ -159,6 +155,20 @@ def test_wrong_uses(c: Container) -> None:
         assert done.returncode == 255 and done.stderr.count("\n") == 1 and not done.stdout, words
         assert "Traceback" not in done.stderr
     assert run(c, c.name, "true").returncode == 0
+
+
+def test_no_room_for_a_process(make: Make) -> None:
+    def limit(settings: dict[str, Any]) -> None:
+        settings["linux"]["resources"] = {"pids": {"limit": 6}}
+
+    c = make("(for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done); echo up; while :; do :; done", limit)
+    c.up()
+    c.until("up")
+    if "can't fork" not in c.text():
+        pytest.skip("this host has no pids controller")
+    done = run(c, c.name, "true")
+    assert done.returncode == 255 and "Resource temporarily unavailable" in done.stderr
+    assert c.status() == "running"
 
 
 def test_stopped(make: Make) -> None:
@@ -407,75 +417,3 @@ def test_the_spawner_has_nothing(c: Container) -> None:
     assert {int(fd) for fd in os.listdir(f"/proc/{spawner}/fd")} - CHANNEL == {63}
     assert os.listdir(f"/proc/{spawner}/root") == []
     assert int(status["VmRSS"].split()[0]) < 200, "kB"
-
-
-# terminals ------------------------------------------------------------------------------------------------------------
-def test_terminal_of_the_caller(c: Container) -> None:
-    argv = [*runtime(), f"--root={c.state_root}", "exec", "-t", "-e", "PS1=$ ", c.name, "sh"]
-    with Terminal(argv, rows=33, columns=101) as t:
-        t.prompt()
-        t.run("tty", "/dev/pts/")
-        t.run("stty size", "33 101")
-        t.resize(20, 70)
-        t.quiet("never", 0.3)
-        t.run("stty size", "20 70")
-        t.start("sleep 100")
-        t.quiet("never", 0.3)
-        t.type("\x03")
-        t.prompt()
-        t.run("echo status $?", "status 130")
-        t.line("exit 9")
-        assert t.exit_status() == 9
-
-
-def test_console_socket(c: Container, tmp_path: Path) -> None:
-    """As conmon does it: the master comes over a socket, its size goes to the process, its end hangs the process up."""
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen(1)
-        pid = detached(c, "trap 'stty size' WINCH; tty; while :;do read l && echo got $l; [ $l = end ] && exit 7;done",
-                       "--tty", "--console-socket", str(tmp_path / "s"))
-        with listener.accept()[0] as link:
-            _, rights, _, _ = link.recvmsg(100, socket.CMSG_SPACE(4))
-    fds = array.array("i")
-    fds.frombytes(rights[0][2][:4])
-    master = fds[0]
-    try:
-        read_until(master, b"/dev/pts/")
-        termios.tcsetwinsize(master, (40, 100))
-        read_until(master, b"40 100")
-        os.write(master, b"words\n")
-        read_until(master, b"got words")
-        assert c.call("delete", c.name).returncode != 0
-        os.write(master, b"end\n")
-        assert status_of(pid) == 7
-        with pytest.raises(OSError, match="Input/output error"):
-            while True:
-                os.read(master, 1000)
-    finally:
-        os.close(master)
-    assert sh(c, "echo /dev/pts/[0-9]*").stdout == "/dev/pts/[0-9]*\n", "its name is gone"
-
-
-def test_terminal_hangs_up(c: Container, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-        listener.listen(1)
-        pid = detached(c, "sleep 100", "-t", "--console-socket", str(tmp_path / "s"))
-        with listener.accept()[0] as link:
-            _, rights, _, _ = link.recvmsg(100, socket.CMSG_SPACE(4))
-    os.close(array.array("i", rights[0][2][:4])[0])
-    assert status_of(pid) == 129
-
-
-def read_until(master: int, words: bytes, patience_s: float = 20) -> bytes:
-    seen, end = b"", time.monotonic() + patience_s
-    os.set_blocking(master, False)
-    while words not in seen:
-        assert time.monotonic() < end, seen
-        try:
-            seen += os.read(master, 4096)
-        except BlockingIOError:
-            time.sleep(0.01)
-    os.set_blocking(master, True)
-    return seen

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from runsc_py import json_text
 
+PROJECT = Path(__file__).resolve().parents[3]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -34,6 +38,17 @@ def test_lines(value: dict[str, Any]) -> None:
 def test_what_is_none(text: bytes) -> None:
     with pytest.raises(ValueError):
         json_text.loads(text)
+
+
+def test_what_is_none_for_a_command_without_the_library() -> None:
+    program = (
+        f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom runsc_py import json_text\n"
+        "assert 'json' not in sys.modules\n"
+        "for text in (b'{', b'[1,]', b'nul', b'{\"a\" 1}'):\n"
+        "    try:\n        json_text.loads(text)\n    except ValueError:\n        print('none')"
+    )
+    done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["none"] * 4
 
 
 def test_too_deep() -> None:
