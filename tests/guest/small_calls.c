@@ -131,8 +131,8 @@ TEST(remapped)
 		memset(page, 'a' + i, sizeof page);
 		EQ(write(fd, page, 4096), 4096);
 	}
-	char *p = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(p != MAP_FAILED);
+	volatile char *p = mmap(NULL, 4 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(p != (volatile char *)MAP_FAILED);
 	OK(syscall(SYS_remap_file_pages, p, 4096, 0, 3, 0));
 	EQ(p[0], 'd');
 	EQ(p[4096], 'b');
