@@ -47,7 +47,8 @@ def test_what_is_none_for_a_command_without_the_library() -> None:
         "for text in (b'{', b'[1,]', b'nul', b'{\"a\" 1}'):\n"
         "    try:\n        json_text.loads(text)\n    except ValueError:\n        print('none')"
     )
-    done = subprocess.run([sys.executable, "-IS", "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    argv = [sys.executable, "-IS", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["none"] * 4
 
 
