@@ -177,6 +177,11 @@ class TracedSignals(Signals):
         super().__init__(kernel)
         self.platform = platform
 
+    def must_be_exact(self, group: ThreadGroup, signo: int) -> bool:
+        """For a signal to the process the host prefers the leader (signal(7)), but never chooses a thread that stands
+        in a stop, as a parked one does: then the Sentry chooses."""
+        return len(group.tasks) > 1 and group.leader.parked is not None and group.sighand.get(signo).caught
+
     def check(self, t: Task) -> None:
         parked = t.parked
         if parked is None:
