@@ -53,11 +53,14 @@ class Channel:
         self.waiting: list[Handover] = []
 
     def send(self, host_fd: int) -> bool:
+        """False when it cannot be; nothing but this lies in the channel when it is true."""
         try:
-            while self.theirs.recv(8, MSG_DONTWAIT):
-                pass
+            while True:
+                self.theirs.recvmsg(8, 0, MSG_DONTWAIT)  # its descriptors go
+        except BlockingIOError:
+            pass
         except OSError:
-            pass  # nothing is left over
+            return False
         try:
             self.ours.sendmsg([b"."], [(SOL_SOCKET, SCM_RIGHTS, struct.pack("<i", host_fd))], MSG_DONTWAIT)
         except OSError:
