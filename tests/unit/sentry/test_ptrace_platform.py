@@ -7,6 +7,8 @@ import ast
 import os
 import socket
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,30 @@ def test_a_message_is_what_recvmsg_reads() -> None:
     assert CONTROL_AT - DATA_AT == 8
     assert socket.CMSG_LEN(4) - 4 == FD_AT - CONTROL_AT
     assert len(data) == CONTROL_AT + socket.CMSG_SPACE(4)
+
+
+CONFINED = """
+import os, sys
+from sentry.platform import host_filter
+from sentry.platform.handover import Channel
+channel, fd = Channel(16400), os.open(sys.executable, os.O_RDONLY)
+host_filter.prepare(sys.argv[1], "ptrace")
+host_filter.install()
+sent = channel.send(fd), channel.send(fd), channel.send(fd)
+left = 0
+try:
+    while channel.theirs.recvmsg(8, 64, 0x40):
+        left += 1
+except BlockingIOError:
+    pass
+os.write(1, f"{sent} {left}".encode())
+os._exit(0)
+"""
+
+
+def test_the_sentrys_own_filter_lets_it_be_thrown_away(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CONFINED, str(tmp_path)], capture_output=True, cwd=PROJECT)
+    assert (done.returncode, done.stdout) == (0, b"(True, True, True) 1"), done.stderr
 
 
 def test_what_a_dead_receiver_left_reaches_nobody(tmp_path: Path) -> None:
