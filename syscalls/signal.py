@@ -48,6 +48,8 @@ class Sending:
             self.task.kernel.platform.answer(self.task, 0)
 
     def result(self) -> int:
+        if self.left and self.task.on_stop is not None:
+            return 0  # the sender itself is to stop, which it cannot while this call waits
         self.returned = True
         return DEFERRED if self.left > 0 else 0
 

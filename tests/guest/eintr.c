@@ -276,3 +276,40 @@ TEST(stop_and_continue_interrupt)
 	EQ(write(p[1], "y", 1), 1);
 	REAP_OK(pid);
 }
+
+/* Both handlers lack SA_RESTART, and there is another thread: a timer's signal may be on its way to the very caller. */
+static volatile sig_atomic_t alarms, users;
+static void count_both(int sig)
+{
+	if (sig == SIGALRM)
+		alarms++;
+	else
+		users++;
+}
+
+static void *idle_thread(void *arg)
+{
+	sigset_t all;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	for (;;)
+		pause();
+	return arg;
+}
+
+TEST(own_kill_against_timer)
+{
+	pthread_t th;
+	handle(SIGALRM, count_both, 0);
+	handle(SIGUSR1, count_both, 0);
+	EQ(pthread_create(&th, NULL, idle_thread, NULL), 0);
+	for (int i = 1; i <= 4000; i++) {
+		struct itimerval it = {.it_value = {0, 1 + i % 60}};
+		OK(setitimer(ITIMER_REAL, &it, NULL));
+		OK(kill(getpid(), SIGUSR1));
+		for (int n = 0; users + alarms < 2 * i && n < 20000; n++)
+			usleep(10);
+		EQ(users, i);
+		EQ(alarms, i);
+	}
+}
