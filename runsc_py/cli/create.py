@@ -93,7 +93,7 @@ def finish(launch: Launch, options: Options) -> None:
     from runsc_py.sandbox.container import Container
 
     try:
-        launch.record["hooks"] = hooks.to_json(launch.spec.hooks, ("poststart", "poststop"))
+        launch.record["hooks"] = hooks.to_json(launch.spec.hooks, ("startContainer", "poststart", "poststop"))
         launch.record["created"] = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + f".{time.time_ns() % 10**9:09d}Z"
         launch.directory.write(launch.record)
         points = ("prestart", "createRuntime", "createContainer")

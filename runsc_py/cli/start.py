@@ -9,6 +9,10 @@ from runsc_py.sandbox.container import Container
 from .options import one_id, parse
 from .settings import Settings
 
+TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
+if TYPE_CHECKING:
+    from runsc_py.oci.hooks import Hook
+
 
 def main(settings: Settings, arguments: list[str]) -> int:
     start(Container.open(settings.root, one_id(parse(arguments, {}, {}, "start"), "start")))
@@ -23,6 +27,7 @@ def start(container: Container) -> None:
     try:
         if not container.is_alive():
             raise Failure(what, "the container is stopped", "delete it and create it again")
+        _start_container(container)
         try:
             container.ask({"op": "start"})
         except OSError:
@@ -32,19 +37,42 @@ def start(container: Container) -> None:
         container.directory.unlock()
 
 
+def _hooks(container: Container, point: str) -> list[Hook]:
+    raw = container.record.get("hooks")
+    if not isinstance(raw, dict) or point not in raw:
+        return []
+    from runsc_py.oci import hooks
+    from runsc_py.oci.reader import Reader
+
+    return hooks.read_hooks(Reader(raw, "hooks")).get(point, [])
+
+
+def _start_container(container: Container) -> None:
+    """One that fails is the container's end (runtime.md, "Lifecycle", step 7)."""
+    wanted = _hooks(container, "startContainer")
+    if not wanted:
+        return
+    from runsc_py.host.linux import LinuxHost
+    from runsc_py.oci.hooks import HookFailed
+    from runsc_py.sandbox.start_hooks import run_inside
+
+    try:
+        run_inside(LinuxHost(), container, wanted, json_text.dumps(container.state()).encode())
+    except HookFailed as err:
+        container.ask({"op": "kill", "signal": 9, "all": True})
+        raise Failure(f"start {container.directory.id}", str(err))
+
+
 def _poststart(container: Container) -> None:
     """Their failure does not undo the start (runtime.md, "Lifecycle", step 9)."""
-    raw = container.record.get("hooks")
-    if not raw:
+    wanted = _hooks(container, "poststart")
+    if not wanted:
         return
     import sys
 
     from runsc_py.oci import hooks
-    from runsc_py.oci.reader import Reader
 
     try:
-        wanted = hooks.read_hooks(Reader(raw, "hooks")).get("poststart", [])
-        if wanted:
-            hooks.run_hooks(wanted, json_text.dumps(container.state()).encode())
+        hooks.run_hooks(wanted, json_text.dumps(container.state()).encode())
     except hooks.HookFailed as err:
         sys.stderr.write(f"runsc-py: start: {err}\n")

@@ -9,7 +9,6 @@ from .mounts import FLAGS, NO_MEANING, PROPAGATION, RECURSIVE
 from .process import CAPABILITIES
 
 VERSION_MIN, VERSION_MAX = "1.0.0", "1.1.0"
-HOOKS = [point for point in POINTS if point != "startContainer"]  # a program in the container, which is not run
 NAMESPACES = ("cgroup", "ipc", "mount", "network", "pid", "user", "uts")
 
 
@@ -20,7 +19,7 @@ def features() -> dict[str, object]:
     return {
         "ociVersionMin": VERSION_MIN,
         "ociVersionMax": VERSION_MAX,
-        "hooks": HOOKS,
+        "hooks": list(POINTS),
         "mountOptions": sorted(options),
         "linux": {
             "namespaces": list(NAMESPACES),

@@ -71,6 +71,11 @@ def _run(hook: Hook, state: bytes) -> None:
         os.close(reader)
         os.close(writer)
         os.close(null)
+    ended(hook, pid)
+
+
+def ended(hook: Hook, pid: int) -> None:
+    """Wait for the hook's process, a child of ours."""
     status = _wait(pid, hook.timeout_s)
     if status is None:
         raise HookFailed(f"hook {hook.path}: timed out after {hook.timeout_s} s")
