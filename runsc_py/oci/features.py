@@ -25,7 +25,7 @@ def features() -> dict[str, object]:
             "namespaces": list(NAMESPACES),
             "capabilities": [f"CAP_{name}" for name in CAPABILITIES],
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
-            "seccomp": no,  # the Sentry makes no call of a guest's on the host that such a profile could refuse
+            "seccomp": no,  # not unless asked for by --oci-seccomp
             "apparmor": no,
             "selinux": no,
             "intelRdt": no,

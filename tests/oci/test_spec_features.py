@@ -102,7 +102,10 @@ def test_every_hook_runs(make: Make, tmp_path: Path) -> None:
     """`features` names a hook only if it is called."""
     log = tmp_path / "log"
     points = features()["hooks"]
-    hooks = {point: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {point} >>{log}"]}] for point in points}
+    scripts = {point: f"echo {point} >>{log}" for point in points}
+    scripts["startContainer"] = "echo startContainer >/tmp/log"  # in the container
+    scripts["poststart"] = f"cat {tmp_path}/*/rootfs/tmp/log >>{log}; {scripts['poststart']}"
+    hooks = {point: [{"path": "/bin/sh", "args": ["sh", "-c", script]}] for point, script in scripts.items()}
     c = make("true", change=lambda settings: settings.update(hooks=hooks))
     c.up()
     c.wait()
