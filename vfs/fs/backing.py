@@ -234,6 +234,7 @@ class Blob:
 
     def host_fd(self, writable: bool) -> int:
         number = self.spill()
+        self.dense = self.dense and not writable  # madvise(2) MADV_REMOVE makes holes through a mapping
         return self.backing.fd(number) if writable else self.backing.read_fd(number)
 
     def fill(self, source_fd: int, size: int) -> None:
