@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,31 @@ def test_launcher_starts_without_scanning_site_packages() -> None:
     code = "import sys; print('site' in sys.modules, sys.flags.isolated)"
     done = subprocess.run([venv.interpreter(), "-IS", "-c", code], env={}, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1"]
+
+
+def test_a_removed_environment_is_filled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """.venv may go without .build: what pip has put into it is then gone, too."""
+    commands: list[str] = []
+
+    def run(command: list[str], **_: object) -> None:
+        commands.append(command[command.index("-m") + 1])
+        (tmp_path / ".venv/bin").mkdir(parents=True, exist_ok=True)
+        (tmp_path / ".venv/bin/python").touch()
+        venv.site_packages().mkdir(parents=True, exist_ok=True)
+
+    monkeypatch.setattr(venv, "run", run)
+    monkeypatch.setattr(venv, "say", lambda text: None)
+    monkeypatch.setattr(stamp, "STAMPS", tmp_path / ".build")
+    site_packages = venv.site_packages().relative_to(venv.VENV)
+    monkeypatch.setattr(venv, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(venv, "site_packages", lambda: tmp_path / ".venv" / site_packages)
+    venv.ensure("test")
+    assert commands == ["venv", "pip"]
+    venv.ensure("run")
+    assert commands == ["venv", "pip"]
+    shutil.rmtree(tmp_path / ".venv")
+    venv.ensure("run")
+    assert commands == ["venv", "pip"] * 2
 
 
 def test_a_second_set_up_does_nothing_and_is_quick() -> None:

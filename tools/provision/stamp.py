@@ -28,6 +28,12 @@ def is_fresh(name: str, key: str) -> bool:
         return False
 
 
+def forget(*names: str) -> None:
+    """What the steps did is gone."""
+    for name in names:
+        (STAMPS / name).unlink(missing_ok=True)
+
+
 def mark(name: str, key: str) -> None:
     STAMPS.mkdir(exist_ok=True)
     (STAMPS / name).write_text(key)

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 from .progress import run, say
-from .stamp import PROJECT, digest, is_fresh, mark
+from .stamp import PROJECT, digest, forget, is_fresh, mark
 
 VENV = PROJECT / ".venv"
 INTERPRETER = "/usr/bin/python3"
@@ -45,6 +45,7 @@ def ensure(goal: str) -> None:
     made = digest(["venv", python, version(), str(VENV)])
     if not (is_fresh("venv", made) and (VENV / "bin" / "python").exists()):
         say(f"making .venv with {python}")
+        forget("pip", "pip-dev")
         shutil.rmtree(VENV, ignore_errors=True)
         run([python, "-I", "-m", "venv", str(VENV)])
         mark("venv", made)
