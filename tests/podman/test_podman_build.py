@@ -14,16 +14,16 @@ pytestmark = pytest.mark.timeout(180)
 CONTAINERFILE = f"""\
 FROM {IMAGE}
 ENV A=from-env
-WORKDIR /work
-COPY file /work/copied
-COPY --chown=7:8 --chmod=600 file /work/owned
-RUN echo "built $A" >/work/built && chmod 4640 /work/built && ln -s built link && ln built hard && rm /etc/group
-RUN ["/bin/mkdir", "-p", "/work/d/e"]
+WORKDIR /made
+COPY file /made/copied
+COPY --chown=7:8 --chmod=600 file /made/owned
+RUN echo "built $A" >/made/built && chmod 4640 /made/built && ln -s built link && ln built hard && rm /etc/group
+RUN ["/bin/mkdir", "-p", "/made/d/e"]
 RUN grep -q runsc-py /proc/version
 USER 1000:1000
 RUN echo "$(id -u):$(id -g)" >/tmp/mine
 USER 0
-CMD ["sh", "-c", "cat /work/built /work/copied /work/link /tmp/mine; echo $A; pwd"]
+CMD ["sh", "-c", "cat /made/built /made/copied /made/link /tmp/mine; echo $A; pwd"]
 """
 
 
@@ -40,7 +40,7 @@ def test_build(podman: Podman, tmp_path: Path) -> None:
     assert code == 0, errors
     try:
         done = podman.run(image)
-        assert done.stdout == "built from-env\nof the context\nbuilt from-env\n1000:1000\nfrom-env\n/work\n"
+        assert done.stdout == "built from-env\nof the context\nbuilt from-env\n1000:1000\nfrom-env\n/made\n"
         done = podman.run(image, "stat", "-c", "%a %u:%g %h %F", "built", "link", "copied", "owned", "d/e", "/tmp/mine")
         assert done.stdout.splitlines() == [
             "4640 0:0 2 regular file", "777 0:0 1 symbolic link", "644 0:0 1 regular file", "600 7:8 1 regular file",
