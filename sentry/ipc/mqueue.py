@@ -11,10 +11,11 @@ from heapq import heappop, heappush
 from time import time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentry.abi.const.files import S_IFDIR, S_IFREG, SEEK_CUR, SEEK_END, SEEK_SET
+from sentry.abi.const.files import S_IFDIR, S_IFREG
 from sentry.abi.const.rights import CAP_SYS_RESOURCE
 from sentry.abi.errno import EBUSY, EEXIST, EINVAL, EMFILE, ENOENT, ENOSPC, WouldBlock
 from sentry.wait import IN, OUT, RDNORM, WRNORM, WaitQueue
+from vfs.core.file import sought
 from vfs.core.mount import Mount
 from vfs.core.node import FileSystem, Inode, Name
 from vfs.core.open_dir import OpenDir, PlacedFile
@@ -158,16 +159,8 @@ class MqueueFile(PlacedFile):
         return self.inode.text()[offset : offset + size]
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.pos
-        elif whence == SEEK_END:
-            offset += TEXT_SIZE
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if offset < 0:
-            raise EINVAL
-        self.pos = offset
-        return offset
+        self.pos = sought(self.pos, offset, whence, TEXT_SIZE)
+        return self.pos
 
     def poll(self) -> int:
         inode = self.inode

@@ -23,6 +23,7 @@ from sentry.kernel.stops import (
     EVENT_FORK,
     EVENT_STOP,
     EVENT_VFORK,
+    O_TRACESYSGOOD,
     ORIG_RAX,
     R8,
     R10,
@@ -32,6 +33,7 @@ from sentry.kernel.stops import (
     RIP,
     RSI,
     SIGTRAP,
+    SYSCALL_STOP,
     WORD,
 )
 from vfs.anon.pidfd import PidFile
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
 
 NR_CLONE = 56
 EINTR = 4
-O_TRACESYSGOOD = 1
-SYSCALL_STOP = SIGTRAP | 0x80
 ARGUMENTS = (RDI, RSI, RDX, R10, R8)
 
 

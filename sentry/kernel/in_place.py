@@ -19,6 +19,7 @@ from sentry.kernel.stops import (
     ERESTARTNOINTR,
     ERESTARTSYS,
     EVENT_STOP,
+    O_TRACESYSGOOD,
     ORIG_RAX,
     R8,
     R10,
@@ -28,6 +29,7 @@ from sentry.kernel.stops import (
     RIP,
     RSI,
     SIGTRAP,
+    SYSCALL_STOP,
     WORD,
     RestartNow,
 )
@@ -37,9 +39,7 @@ if TYPE_CHECKING:
 
 EINTR = 4
 R9 = 8
-O_TRACESYSGOOD = 1
 NUMBERS = 64
-SYSCALL_STOP = SIGTRAP | 0x80
 ARGUMENTS = (RDI, RSI, RDX, R10, R8, R9)
 
 

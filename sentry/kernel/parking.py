@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sentry.abi.errno import Errno, WouldBlock
+from sentry.verdict import RESULT_MAX
 from sentry.wait import Entry, Park, WaitQueue
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def run_ready(kernel: Kernel) -> None:
 def _again(kernel: Kernel, parked: Parked) -> None:
     t = kernel.current = parked.task
     try:
-        value = parked.park.op()
+        value = _fitting(parked.park.op())
     except WouldBlock:
         return
     except Errno as err:
@@ -108,13 +109,19 @@ def _again(kernel: Kernel, parked: Parked) -> None:
     kernel.platform.answer(t, value)
 
 
+def _fitting(value: int) -> int:
+    if value > RESULT_MAX:
+        raise OverflowError(f"result {value}")
+    return value
+
+
 def _expire(kernel: Kernel, parked: Parked) -> None:
     t = parked.task
     if t.parked is not parked:
         return
     kernel.current = t
     try:
-        value = parked.park.expired() if parked.park.expired is not None else -110
+        value = _fitting(parked.park.expired()) if parked.park.expired is not None else -110
     except Errno as err:
         value = -err.code
     except Exception:

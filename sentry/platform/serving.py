@@ -16,7 +16,7 @@ from sentry.kernel.exec import loader_call
 from sentry.kernel.fork import clone_failed
 from sentry.kernel.parking import park
 from sentry.platform.native import LOADER_MAGIC
-from sentry.verdict import CONTINUE, DEFERRED
+from sentry.verdict import CONTINUE, DEFERRED, RESULT_MAX
 from sentry.wait import Park
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class Served:
             try:
                 if 0 <= nr < size:
                     result = table[nr](t, registers)
+                    if result > RESULT_MAX:
+                        raise OverflowError(f"result {result}")
                     if result == CONTINUE:
                         if nr not in continued:
                             raise RuntimeError(f"CONTINUE of call {nr}, which is not listed")

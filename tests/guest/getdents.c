@@ -115,6 +115,24 @@ TEST(going_on_at_an_offset)
 	EQ(((struct entry *)again)->ino, second->ino);
 }
 
+TEST(seeks_to_the_end_of_numbers)
+{
+	char buf[4096];
+	const char *names[] = { "d", "/proc", "/dev", "/proc/self/fd", "/proc/self/status", "/proc/version", "f", "/" };
+	OK(mkdir("d", 0755));
+	make_file("f", "text");
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+		int fd = OK(open(names[i], O_RDONLY));
+		for (int turn = 0; turn < 5; turn++) {
+			long at = lseek(fd, LLONG_MAX, turn ? SEEK_CUR : SEEK_SET);
+			CHECK(at >= 0 || errno == EINVAL || errno == EOVERFLOW);
+			CHECK(getdents(fd, buf, sizeof buf) >= 0 || errno == EINVAL || errno == ENOTDIR);
+			CHECK(read(fd, buf, 8) >= 0 || errno == EINVAL || errno == EISDIR);
+		}
+		close(fd);
+	}
+}
+
 TEST(errors)
 {
 	char buf[256];

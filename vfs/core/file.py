@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from sentry.abi.const.files import SEEK_CUR, SEEK_END, SEEK_SET
 from sentry.abi.errno import EINVAL, ENODEV, ENOTDIR, ENOTTY, ENXIO, ESPIPE
 from sentry.wait import IN, OUT, RDNORM, WRNORM, WaitQueue
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from vfs.core.fd_table import FdTable
 
 O_ACCMODE, O_WRONLY, O_RDWR = 0o3, 0o1, 0o2
+OFFSET_MAX = (1 << 63) - 1
 O_APPEND, O_NONBLOCK, O_PATH = 0o2000, 0o4000, 0o10000000
 
 
@@ -46,6 +48,19 @@ class DirEntry(NamedTuple):
     next_pos: int
     kind: int
     name: bytes
+
+
+def sought(pos: int, offset: int, whence: int, end: int | None = None) -> int:
+    """The new position of lseek(2), where SEEK_END is known only with an `end`; EINVAL beyond what an off_t holds."""
+    if whence == SEEK_CUR:
+        offset += pos
+    elif whence == SEEK_END and end is not None:
+        offset += end
+    elif whence != SEEK_SET:
+        raise EINVAL
+    if not 0 <= offset <= OFFSET_MAX:
+        raise EINVAL
+    return offset
 
 
 class File:

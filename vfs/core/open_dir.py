@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sentry.abi.const.files import DT_DIR, SEEK_CUR, SEEK_SET
+from sentry.abi.const.files import DT_DIR
 from sentry.abi.errno import EBADF, EINVAL, EISDIR, ENOENT
 from sentry.abi.structs import DIRENT64
 from sentry.engine._engine import ffi, lib
-from vfs.core.file import DirEntry, File, Stat
+from vfs.core.file import DirEntry, File, Stat, sought
 from vfs.core.node import Name
 
 if TYPE_CHECKING:
@@ -104,14 +104,8 @@ class OpenDir(PlacedFile):
             yield make(DirEntry, (ino, index + 3, kind, name))
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.pos
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if offset < 0:
-            raise EINVAL
-        self.pos = offset
-        return offset
+        self.pos = sought(self.pos, offset, whence)
+        return self.pos
 
     def peek(self, size: int) -> bytes:
         raise EISDIR

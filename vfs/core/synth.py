@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from sentry.abi.const.files import S_IFDIR, S_IFLNK, S_IFREG, SEEK_CUR, SEEK_END, SEEK_SET
+from sentry.abi.const.files import S_IFDIR, S_IFLNK, S_IFREG, SEEK_END
 from sentry.abi.errno import EBADF, EINVAL, EIO, ENOENT
-from vfs.core.file import O_ACCMODE, File
+from vfs.core.file import O_ACCMODE, File, sought
 from vfs.core.node import FileSystem, Inode, Name
 from vfs.core.open_dir import PlacedFile
 from vfs.core.special import open_special
@@ -174,16 +174,9 @@ class OpenSynth(PlacedFile):
             self.pos = pos
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence == SEEK_CUR:
-            offset += self.pos
-        elif whence == SEEK_END:
-            offset += len(self._whole()) if self._source.size else 0
-        elif whence != SEEK_SET:
-            raise EINVAL
-        if offset < 0:
-            raise EINVAL
-        self.pos = offset
-        return offset
+        end = len(self._whole()) if whence == SEEK_END and self._source.size else 0
+        self.pos = sought(self.pos, offset, whence, end)
+        return self.pos
 
     def truncate(self, size: int) -> None:
         if self.flags & O_ACCMODE == 0:
