@@ -180,6 +180,10 @@ def tracer(write: Callable[[str], None], arch: str = "x86_64") -> Callable[[Task
 
     def trace(t: Task, nr: int, raw: Registers, reply: int | None) -> None:
         name = by_number[nr] if 0 <= nr < len(by_number) else f"sys_{nr}"
-        write(line(t, name, raw, reply))
+        try:
+            text = line(t, name, raw, reply)
+        except Exception as err:  # to look on must not end the sandbox
+            text = f"BUG: strace: {name}: {type(err).__name__}"
+        write(text)
 
     return trace

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from time import monotonic_ns
 
+NEVER_NS = (1 << 63) - 1  # the end of time, as Linux has it (KTIME_MAX): guests may ask for more seconds
 MAX_DUE = 64  # callbacks of one round: calls are taken in between
 
 
@@ -38,7 +39,7 @@ class Timers:
     def add(self, deadline_ns: int, callback: Callable[[], None]) -> Timer:
         """Run `callback` from the loop at `deadline_ns` (CLOCK_MONOTONIC) or soon after."""
         self._order += 1
-        timer = Timer(deadline_ns, callback, self._order)
+        timer = Timer(min(deadline_ns, NEVER_NS), callback, self._order)
         heap = self._heap
         heappush(heap, timer)
         if len(heap) > 4096 and self._order % 4096 == 0:
