@@ -188,7 +188,8 @@ def test_failures_leave_nothing(c: Container) -> None:
         run(c, "--cwd", "/no/such", c.name, "true")
     for _ in range(10):
         assert sh(c, "true").returncode == 0
-    assert len(os.listdir(f"/proc/{sentry}/fd")) <= before
+    # a descriptor or two of pid 1's sleep come and go, a leak stays
+    until(lambda: len(os.listdir(f"/proc/{sentry}/fd")) <= before)
     until(lambda: len(family(c)) <= members + 1)  # the sleep of pid 1 comes and goes
 
 
