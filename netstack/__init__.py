@@ -1,1 +1,1 @@
-"""The TCP/IP stack: bytes in, values out; it imports no host socket, clock or thread. Empty as yet."""
+"""The TCP/IP stack: bytes in, values out; it imports no host socket, clock or thread (docs/netstack.md)."""

@@ -1,0 +1,57 @@
+"""Interfaces and their addresses (netdevice(7), rtnetlink(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from netstack.link.base import Link
+
+IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_RUNNING = 0x1, 0x2, 0x8, 0x10, 0x40
+IFF_NOARP, IFF_PROMISC, IFF_ALLMULTI, IFF_MULTICAST, IFF_LOWER_UP = 0x80, 0x100, 0x200, 0x1000, 0x10000
+SCOPE_UNIVERSE, SCOPE_SITE, SCOPE_LINK, SCOPE_HOST = 0, 200, 253, 254
+
+
+class Address(NamedTuple):
+    """An address of an interface; `local` is 4 or 16 bytes, lifetimes are ends on the stack's clock, None for ever."""
+
+    local: bytes
+    prefix: int
+    scope: int = SCOPE_UNIVERSE
+    broadcast: bytes | None = None
+    peer: bytes | None = None
+    label: bytes = b""
+    flags: int = 0
+    preferred_ns: int | None = None
+    valid_ns: int | None = None
+
+
+class Interface:
+    """A device of one stack. `link` is None for the loopback, whose packets never become frames."""
+
+    __slots__ = ("addresses", "counters", "flags", "index", "kind", "link", "mac", "mtu", "name")
+
+    def __init__(self, index: int, name: bytes, kind: str, link: Link | None, mac: bytes, mtu: int, flags: int) -> None:
+        self.index = index
+        self.name = name
+        self.kind = kind  # "loopback", "ether" or "none" (packets without a link header)
+        self.link = link
+        self.mac = mac
+        self.mtu = mtu
+        self.flags = flags
+        self.addresses: list[Address] = []
+        self.counters = Counters()
+
+    @property
+    def up(self) -> bool:
+        return bool(self.flags & IFF_UP)
+
+
+class Counters:
+    """struct rtnl_link_stats64, as far as it is counted."""
+
+    __slots__ = ("rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors", "tx_packets")
+
+    def __init__(self) -> None:
+        self.rx_packets = self.rx_bytes = self.rx_errors = self.rx_dropped = 0
+        self.tx_packets = self.tx_bytes = self.tx_errors = self.tx_dropped = 0

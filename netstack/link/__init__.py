@@ -1,0 +1,1 @@
+"""Where frames leave and come from: devices, and wrappers around devices."""

@@ -1,0 +1,4 @@
+"""Bits of poll(2), as sockets report them to `notify` and by `poll`."""
+
+IN, PRI, OUT, ERR, HUP = 0x1, 0x2, 0x4, 0x8, 0x10
+RDNORM, RDBAND, WRNORM, WRBAND, RDHUP = 0x40, 0x80, 0x100, 0x200, 0x2000

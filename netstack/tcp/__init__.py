@@ -1,0 +1,1 @@
+"""TCP (RFC 9293): the state table, the connection, its sender, receiver and congestion control."""

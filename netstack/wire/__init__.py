@@ -1,0 +1,1 @@
+"""Bytes to values and back: headers as their RFCs lay them out. No state."""
