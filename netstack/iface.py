@@ -50,7 +50,9 @@ class Interface:
 class Counters:
     """struct rtnl_link_stats64, as far as it is counted."""
 
-    __slots__ = ("rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors", "tx_packets")
+    __slots__ = (
+        "rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors", "tx_packets",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.rx_packets = self.rx_bytes = self.rx_errors = self.rx_dropped = 0

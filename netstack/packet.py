@@ -30,7 +30,8 @@ class Packet:
 
     def __init__(
         self, iface: Interface, version: int, src: bytes, dst: bytes, proto: int, ttl: int, tos: int,
-        payload: memoryview, raw: memoryview, options: bytes = b"", checked: bool = False, gso_size: int = 0, to_us: str = "unicast",
+        payload: memoryview, raw: memoryview, options: bytes = b"", checked: bool = False, gso_size: int = 0,
+        to_us: str = "unicast",
     ) -> None:  # fmt: skip
         self.iface = iface
         self.version = version
