@@ -1,0 +1,91 @@
+"""Congestion control: the interface, and Reno (RFC 5681 with the byte counting of RFC 3465). CUBIC is in `cubic`.
+
+Windows are bytes. What is lost and when is `recovery`'s business: it calls, and sets `cwnd` itself while a loss is being
+repaired (RFC 6937).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+INITIAL_SEGMENTS = 10  # RFC 6928
+INFINITE = 1 << 62  # no slow start threshold yet
+MAX_WINDOW = 1 << 30  # the widest that window scaling can offer (RFC 7323, 2.3)
+
+
+class Congestion:
+    """One connection's window. `on_...` are told after the fact; each sets `cwnd` and `ssthresh`.
+
+    acked_bytes      newly delivered by this acknowledgement, cumulatively or selectively
+    rtt_ns           the round trip it has measured, 0 for none
+    in_flight_bytes  for `on_ack`: the most that was in flight in this round; for a loss: what is in flight now
+    """
+
+    name: ClassVar[str] = ""
+
+    __slots__ = ("_prior_cwnd", "_prior_ssthresh", "cwnd", "mss", "ssthresh")
+
+    def __init__(self, mss: int) -> None:
+        self.mss = mss
+        self.cwnd = initial_window(mss)
+        self.ssthresh = INFINITE
+        self._prior_cwnd = self._prior_ssthresh = 0
+
+    @property
+    def slow_start(self) -> bool:
+        return self.cwnd < self.ssthresh
+
+    def on_ack(self, acked_bytes: int, now_ns: int, rtt_ns: int, in_flight_bytes: int) -> None:
+        """Data was delivered and no loss is being repaired: grow, if the window was what held the sender."""
+        raise NotImplementedError
+
+    def on_loss(self, now_ns: int, in_flight_bytes: int) -> None:
+        """A loss was found: `ssthresh` falls. `cwnd` comes down to it as acknowledgements arrive (RFC 6937)."""
+        self._prior_cwnd, self._prior_ssthresh = max(self.cwnd, self._prior_cwnd), self.ssthresh
+        self.ssthresh = self.reduced(now_ns)
+
+    def on_ecn(self, now_ns: int, in_flight_bytes: int) -> None:
+        """A router has marked a packet (RFC 3168, 6.1.2); once a round trip at most."""
+        self.on_loss(now_ns, in_flight_bytes)
+
+    def on_rto(self, now_ns: int, in_flight_bytes: int, first: bool) -> None:
+        """The retransmission timer has expired; `first` of its row: only that one lowers `ssthresh` (RFC 5681, 3.1)."""
+        if first:
+            self.on_loss(now_ns, in_flight_bytes)
+        self.cwnd = self.mss
+
+    def reduced(self, now_ns: int) -> int:
+        """The window after a loss; notes what the algorithm wants to know of it."""
+        raise NotImplementedError
+
+    def recovered(self) -> None:
+        """The loss is repaired."""
+        self.cwnd = max(min(self.cwnd, self.ssthresh), self.mss) if self.ssthresh < INFINITE else self.cwnd
+        self._prior_cwnd = 0
+
+    def undo(self) -> None:
+        """The loss was none (RFC 4015, 3.2)."""
+        if self._prior_cwnd:
+            self.cwnd = max(self.cwnd, self._prior_cwnd)
+            self.ssthresh = max(self.ssthresh, self._prior_ssthresh)
+            self._prior_cwnd = 0
+
+    def restart(self, idle_ns: int, rto_ns: int) -> None:
+        """Nothing was sent for longer than a timeout: the window halves for each (RFC 7661, 4.4.1 in its simple form,
+        RFC 2861), not below the initial one."""
+
+    def set_mss(self, mss: int) -> None:
+        """The path's MTU has changed; the window stays what it was in bytes, but never below two segments."""
+        self.mss = mss
+        self.cwnd = max(self.cwnd, 2 * mss)
+
+
+class Reno(Congestion):
+    name = "reno"
+
+    __slots__ = ()
+
+
+def initial_window(mss: int) -> int:
+    """RFC 6928, 2."""
+    return min(INITIAL_SEGMENTS * mss, max(2 * mss, 14600))
