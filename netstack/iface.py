@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from netstack.link.base import Link
+    from netstack.membership import Group
 
 IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_POINTOPOINT, IFF_RUNNING = 0x1, 0x2, 0x8, 0x10, 0x40
 IFF_NOARP, IFF_PROMISC, IFF_ALLMULTI, IFF_MULTICAST, IFF_LOWER_UP = 0x80, 0x100, 0x200, 0x1000, 0x10000
 SCOPE_UNIVERSE, SCOPE_SITE, SCOPE_LINK, SCOPE_HOST = 0, 200, 253, 254
+
+# IFA_F_*, of Address.flags
+SECONDARY, NODAD, OPTIMISTIC, DADFAILED, DEPRECATED, TENTATIVE, PERMANENT = 0x1, 0x2, 0x4, 0x8, 0x20, 0x40, 0x80
+MANAGETEMPADDR, NOPREFIXROUTE = 0x100, 0x200
 
 
 class Address(NamedTuple):
@@ -27,9 +32,10 @@ class Address(NamedTuple):
 
 
 class Interface:
-    """A device of one stack. `link` is None for the loopback, whose packets never become frames."""
+    """A device of one stack. `link` is None for the loopback, whose packets never become frames. `index` is 0 once the
+    interface was removed. `groups` are the multicast groups whose packets it takes in."""
 
-    __slots__ = ("addresses", "counters", "flags", "index", "kind", "link", "mac", "mtu", "name")
+    __slots__ = ("addresses", "counters", "flags", "groups", "index", "kind", "link", "mac", "mtu", "name")
 
     def __init__(self, index: int, name: bytes, kind: str, link: Link | None, mac: bytes, mtu: int, flags: int) -> None:
         self.index = index
@@ -40,20 +46,29 @@ class Interface:
         self.mtu = mtu
         self.flags = flags
         self.addresses: list[Address] = []
+        self.groups: dict[bytes, Group] = {}
         self.counters = Counters()
 
     @property
     def up(self) -> bool:
         return bool(self.flags & IFF_UP)
 
+    def find(self, local: bytes) -> Address | None:
+        """Its address with these bytes."""
+        for address in self.addresses:
+            if address.local == local:
+                return address
+        return None
+
 
 class Counters:
     """struct rtnl_link_stats64, as far as it is counted."""
 
     __slots__ = (
-        "rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors", "tx_packets",
+        "multicast", "rx_bytes", "rx_dropped", "rx_errors", "rx_packets", "tx_bytes", "tx_dropped", "tx_errors",
+        "tx_packets",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.rx_packets = self.rx_bytes = self.rx_errors = self.rx_dropped = 0
+        self.rx_packets = self.rx_bytes = self.rx_errors = self.rx_dropped = self.multicast = 0
         self.tx_packets = self.tx_bytes = self.tx_errors = self.tx_dropped = 0

@@ -1,0 +1,193 @@
+"""Where a packet goes and what it costs to find out once: the cached decision of `stack.flow`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.errors import EAFNOSUPPORT, EINVAL, ENETUNREACH, ENODEV
+from netstack.iface import IFF_LOOPBACK
+from netstack.route import BROADCAST, LOCAL, Route
+
+if TYPE_CHECKING:
+    from netstack.iface import Interface
+    from netstack.neighbor import Neighbor
+    from netstack.stack import Stack
+
+ANY4, ANY6 = bytes(4), bytes(16)
+LOOPBACK4, LOOPBACK6 = b"\x7f\0\0\x01", bytes(15) + b"\x01"
+BROADCAST4 = b"\xff\xff\xff\xff"
+FLOWS_AT_MOST = 4096
+PATH_MTUS_AT_MOST = 4096
+
+
+class Flow:
+    """A way to one destination. Shared by all that ask for the same; nobody changes it.
+
+    iface, src, dst, next_hop   next_hop is the gateway, or dst when it is on the link
+    mtu        of the path, as far as it is known (RFC 1191, RFC 8201)
+    local      dst is an address of this stack; broadcast, multicast say what kind of address it is
+    neighbor   the next hop's entry in the cache; None where a link knows none
+    sum        of the source and destination address, for IPv4's and the transports' checksums (not folded)
+    """
+
+    __slots__ = (
+        "broadcast", "dst", "expires_ns", "generation", "iface", "local", "mtu", "multicast", "neighbor", "next_hop",
+        "src", "stack", "sum",
+    )  # fmt: skip
+
+    def __init__(
+        self, stack: Stack, iface: Interface, src: bytes, dst: bytes, next_hop: bytes, mtu: int, *, local: bool = False,
+        broadcast: bool = False, multicast: bool = False, neighbor: Neighbor | None = None, expires_ns: int = 0,
+    ) -> None:  # fmt: skip
+        self.stack = stack
+        self.generation = stack.generation
+        self.iface = iface
+        self.src = src
+        self.dst = dst
+        self.next_hop = next_hop
+        self.mtu = mtu
+        self.local = local
+        self.broadcast = broadcast
+        self.multicast = multicast
+        self.neighbor = neighbor
+        self.expires_ns = expires_ns  # when a path MTU is forgotten; 0 for never
+        self.sum = int.from_bytes(src) + int.from_bytes(dst)  # 2**16 is 1 modulo 65535: a number is its words' sum
+
+    def fresh(self) -> bool:
+        """False once routes, addresses or a path MTU changed: ask for the flow again."""
+        stack = self.stack
+        return self.generation == stack.generation and (not self.expires_ns or stack.now_ns < self.expires_ns)
+
+    def confirm(self) -> None:
+        """The peer has got what we sent: its neighbour is reachable (RFC 4861 section 7.3.1, MSG_CONFIRM)."""
+        if self.neighbor is not None:
+            self.neighbor.confirm()
+
+
+class Flows:
+    """Finds flows, and remembers the last ones: a UDP socket asks for every datagram that it sends."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._known: dict[tuple[bytes, bytes | None, int, int, bool], Flow] = {}
+        self.path_mtus: dict[bytes, tuple[int, int]] = {}  # by destination: the MTU and when it is forgotten
+
+    def find(self, dst: bytes, src: bytes | None = None, oif: int = 0, tos: int = 0, any_source: bool = False) -> Flow:
+        """The way to `dst`: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL (also for a source that is not ours, unless
+        `any_source`: ip(7) IP_TRANSPARENT, or a header that the caller made), ENODEV, EADDRNOTAVAIL."""
+        key = (dst, src, oif, tos & 0x1C, any_source)
+        flow = self._known.get(key)
+        if flow is not None and flow.fresh():
+            return flow
+        if len(dst) == 4:
+            flow = self._find4(dst, src, oif, tos, any_source)
+        elif len(dst) == 16:
+            flow = self._find6(dst, src, oif, tos, any_source)
+        else:
+            raise EAFNOSUPPORT
+        if len(self._known) >= FLOWS_AT_MOST:
+            self._known.clear()
+        self._known[key] = flow
+        return flow
+
+    def _find4(self, dst: bytes, src: bytes | None, oif: int, tos: int, any_source: bool) -> Flow:
+        stack = self.stack
+        if src == ANY4:
+            src = None
+        if src is not None and not any_source and not stack.is_local(src):
+            raise EINVAL
+        if dst == ANY4:  # this host, as ever: connect(2) to INADDR_ANY
+            dst = src or LOOPBACK4
+        multicast, everybody = 0xE0 <= dst[0] <= 0xEF, dst == BROADCAST4
+        if (multicast or everybody) and not oif and src is not None:
+            oif = stack.index_of(src)
+        iface = self._interface(oif)
+        route = None
+        if iface is None or not (everybody or multicast and dst[:3] == b"\xe0\x00\x00"):
+            try:
+                route = self._lookup(dst, src or b"", iface, tos)
+            except ENETUNREACH:
+                if iface is None or not iface.addresses and not multicast:
+                    raise  # with an interface given, what no route knows is taken to be on that link
+        if route is not None:
+            iface = stack.interfaces[route.oif] if route.oif else stack.loopback
+            if route.kind == LOCAL:
+                return Flow(stack, stack.loopback, src or route.source or dst, dst, dst, stack.loopback.mtu, local=True)
+        assert iface is not None
+        next_hop = route.gateway if route is not None and route.gateway and not (multicast or everybody) else dst
+        broadcast = everybody or route is not None and route.kind == BROADCAST
+        if src is None:
+            src = route.source if route is not None and route.source else stack.source4(iface, next_hop)
+        if src[0] == 127 and not iface.flags & IFF_LOOPBACK:
+            raise EINVAL  # RFC 1122 section 3.2.1.3: never outside a host
+        return self._made(iface, src, dst, next_hop, route, broadcast, multicast)
+
+    def _find6(self, dst: bytes, src: bytes | None, oif: int, tos: int, any_source: bool) -> Flow:
+        stack = self.stack
+        if src == ANY6:
+            src = None
+        if src is not None and not any_source and not stack.is_local(src):
+            raise EINVAL
+        if dst == ANY6:
+            dst = src or LOOPBACK6
+        iface = self._interface(oif)
+        route = self._lookup(dst, src or b"", iface, tos)
+        if route.kind == LOCAL:
+            return Flow(stack, stack.loopback, src or route.source or dst, dst, dst, stack.loopback.mtu, local=True)
+        out = stack.interfaces[route.oif]
+        if src is None:
+            src = route.source or stack.source6(out, dst)
+        if src == LOOPBACK6 and not out.flags & IFF_LOOPBACK:
+            raise EINVAL
+        multicast = dst[0] == 0xFF
+        return self._made(out, src, dst, dst if multicast else route.gateway or dst, route, False, multicast)
+
+    def _interface(self, oif: int) -> Interface | None:
+        if not oif:
+            return None
+        iface = self.stack.interfaces.get(oif)
+        if iface is None:
+            raise ENODEV
+        if not iface.up:
+            raise ENETUNREACH
+        return iface
+
+    def _lookup(self, dst: bytes, src: bytes, iface: Interface | None, tos: int) -> Route:
+        routes = self.stack.routes
+        if iface is None:
+            return routes.lookup(dst, src, tos=tos)
+        return routes.lookup(dst, src, iface.index, tos, oif_name=iface.name)
+
+    def _made(
+        self, iface: Interface, src: bytes, dst: bytes, next_hop: bytes, route: Route | None, broadcast: bool,
+        multicast: bool,
+    ) -> Flow:  # fmt: skip
+        stack = self.stack
+        mtu, expires_ns = iface.mtu, 0
+        if route is not None and route.mtu:
+            mtu = min(mtu, route.mtu)
+        if dst in self.path_mtus:
+            path_mtu, expires_ns = self.path_mtus[dst]
+            if expires_ns > stack.now_ns:
+                mtu = min(mtu, path_mtu)
+            else:
+                del self.path_mtus[dst]
+                expires_ns = 0
+        neighbor = None
+        if iface.kind == "ether":
+            neighbor = stack.neighbors.hop(iface, next_hop, broadcast, multicast)
+        return Flow(
+            stack, iface, src, dst, next_hop, mtu, broadcast=broadcast, multicast=multicast, neighbor=neighbor,
+            expires_ns=expires_ns,
+        )  # fmt: skip
+
+    def learn_mtu(self, dst: bytes, mtu: int, lifetime_ns: int) -> None:
+        """A router says that the path to `dst` is this narrow (RFC 1191 section 5, RFC 8201 section 5.2). Never below
+        the least that a path must carry, never wider than it was, and the table is bounded: the oldest goes."""
+        known = self.path_mtus.get(dst)
+        if known is not None and known[0] <= mtu and known[1] > self.stack.now_ns:
+            return
+        while len(self.path_mtus) >= PATH_MTUS_AT_MOST:
+            del self.path_mtus[next(iter(self.path_mtus))]
+        self.path_mtus[dst] = (mtu, self.stack.now_ns + lifetime_ns)
+        self.stack.generation += 1
