@@ -24,108 +24,83 @@ PMTUDISC_DONT, PMTUDISC_WANT, PMTUDISC_DO, PMTUDISC_PROBE, PMTUDISC_INTERFACE, P
 class Options:
     """Options by what they mean, readable back; -1 where the option has never been set and a default holds.
 
-    Receive flags (`receive_*`) say which control messages a datagram brings: IP_PKTINFO and so on. They cost nothing
-    here: a datagram knows all of it; the Sentry turns the wanted ones into control messages."""
+    `packet_info` and `receive_*` say which control messages a datagram brings. They cost nothing here: a datagram knows
+    all of it, and the Sentry turns the wanted ones into control messages. Options that are only read back are no
+    business of the stack's."""
 
     __slots__ = (
         # SOL_SOCKET
-        "bound_iface", "broadcast", "busy_poll", "dont_route", "incoming_cpu", "keepalive", "linger_s", "lock_filter",
-        "mark", "max_pacing_rate", "no_check", "oob_inline", "peek_offset", "priority", "receive_buffer",
-        "receive_low", "receive_overflows", "reuse_address", "reuse_port", "select_error_queue", "send_buffer",
-        "timestamp", "timestamping", "tx_rehash", "zerocopy",
+        "bound_iface", "broadcast", "count_drops", "dont_route", "keepalive", "linger_s", "low_water", "mark",
+        "no_check", "oob_inline", "peek_offset", "priority", "receive_buffer", "reuse_address", "reuse_port",
+        "send_buffer", "timestamp",
         # IPPROTO_IP
-        "bind_address_no_port", "checksum", "freebind", "header_included", "ip_options", "local_port_range", "min_ttl",
-        "mtu_discover", "multicast_all", "multicast_iface", "multicast_loop", "multicast_source", "multicast_ttl",
-        "receive_destination", "receive_errors", "receive_errors_rfc4884", "receive_fragment_size", "receive_options",
-        "receive_pktinfo", "receive_returned_options", "receive_tos", "receive_ttl", "router_alert", "tos",
+        "bind_no_port", "free_bind", "header_included", "ip_options", "minimum_ttl", "mtu_discover", "multicast_all",
+        "multicast_iface", "multicast_loop", "multicast_source", "multicast_ttl", "packet_info", "receive_errors",
+        "receive_options", "receive_original_address", "receive_tos", "receive_ttl", "return_options", "tos",
         "transparent", "ttl", "unicast_iface",
         # IPPROTO_IPV6
-        "auto_flow_label", "dont_fragment6", "flow_info_send", "hop_limit", "min_hop_limit", "mtu6", "mtu_discover6",
-        "multicast_all6", "multicast_hops", "multicast_iface6", "multicast_loop6", "receive_destination_options6",
-        "receive_errors6", "receive_flow_info6", "receive_fragment_size6", "receive_hop_limit6",
-        "receive_hop_options6", "receive_path_mtu6", "receive_pktinfo6", "receive_routing_header6", "receive_tclass6",
-        "source_preferences", "tclass", "unicast_iface6",
+        "dont_fragment", "hop_limit", "minimum_hops", "mtu6", "mtu_discover6", "multicast_all6", "multicast_hops",
+        "multicast_iface6", "multicast_loop6", "packet_info6", "receive_errors6", "receive_hop_limit",
+        "receive_traffic_class", "traffic_class", "unicast_iface6",
     )  # fmt: skip
 
     def __init__(self, stack: Stack) -> None:
         settings = stack.settings
         self.bound_iface = 0  # SO_BINDTODEVICE, SO_BINDTOIFINDEX
         self.broadcast = False
-        self.busy_poll = 0
+        self.count_drops = False  # SO_RXQ_OVFL
         self.dont_route = False
-        self.incoming_cpu = -1
         self.keepalive = False
         self.linger_s = -1  # SO_LINGER: -1 is off
-        self.lock_filter = False
+        self.low_water = 1  # SO_RCVLOWAT
         self.mark = 0
-        self.max_pacing_rate = -1
         self.no_check = False
         self.oob_inline = False
         self.peek_offset = -1
         self.priority = 0
         self.receive_buffer = settings.rmem_default  # as getsockopt says it: twice what was set
-        self.receive_low = 1
-        self.receive_overflows = False  # SO_RXQ_OVFL
         self.reuse_address = False
         self.reuse_port = False
-        self.select_error_queue = False
         self.send_buffer = settings.wmem_default
         self.timestamp = 0  # the option's number: SO_TIMESTAMP, SO_TIMESTAMPNS and their _NEW forms; 0 for none
-        self.timestamping = 0
-        self.tx_rehash = -1
-        self.zerocopy = False
 
-        self.bind_address_no_port = False
-        self.checksum = False  # IP_CHECKSUM
-        self.freebind = False
+        self.bind_no_port = False
+        self.free_bind = False
         self.header_included = False  # IP_HDRINCL, IPV6_HDRINCL
         self.ip_options = b""
-        self.local_port_range = (0, 0)  # IP_LOCAL_PORT_RANGE; zeros for the sysctl's ends
-        self.min_ttl = 0
+        self.minimum_ttl = 0
         self.mtu_discover = PMTUDISC_DONT if settings.ip_no_pmtu_disc else PMTUDISC_WANT
         self.multicast_all = True
         self.multicast_iface = 0
         self.multicast_loop = True
         self.multicast_source = ANY4  # of IP_MULTICAST_IF by address
         self.multicast_ttl = 1
-        self.receive_destination = False  # IP_RECVORIGDSTADDR
-        self.receive_errors = False  # IP_RECVERR
-        self.receive_errors_rfc4884 = False
-        self.receive_fragment_size = False
+        self.packet_info = False
+        self.receive_errors = False
         self.receive_options = False
-        self.receive_pktinfo = False
-        self.receive_returned_options = False  # IP_RETOPTS
+        self.receive_original_address = False
         self.receive_tos = False
         self.receive_ttl = False
-        self.router_alert = False
+        self.return_options = False
         self.tos = 0
         self.transparent = False
         self.ttl = -1
         self.unicast_iface = 0
 
-        self.auto_flow_label = True
-        self.dont_fragment6 = False
-        self.flow_info_send = False
+        self.dont_fragment = False
         self.hop_limit = -1
-        self.min_hop_limit = 0
+        self.minimum_hops = 0
         self.mtu6 = 0  # IPV6_MTU as set: a limit of this socket's packets
         self.mtu_discover6 = PMTUDISC_WANT
         self.multicast_all6 = True
         self.multicast_hops = 1
         self.multicast_iface6 = 0
         self.multicast_loop6 = True
-        self.receive_destination_options6 = False
+        self.packet_info6 = False
         self.receive_errors6 = False
-        self.receive_flow_info6 = False
-        self.receive_fragment_size6 = False
-        self.receive_hop_limit6 = False
-        self.receive_hop_options6 = False
-        self.receive_path_mtu6 = False
-        self.receive_pktinfo6 = False
-        self.receive_routing_header6 = False
-        self.receive_tclass6 = False
-        self.source_preferences = 0
-        self.tclass = 0
+        self.receive_hop_limit = False
+        self.receive_traffic_class = False
+        self.traffic_class = 0
         self.unicast_iface6 = 0
 
 
@@ -195,7 +170,7 @@ class Endpoint:
         options, stack = self.options, self.stack
         if not any(address) or stack.is_local(address):
             return
-        if options.freebind or options.transparent or stack.settings.ip_nonlocal_bind:
+        if options.free_bind or options.transparent or stack.settings.ip_nonlocal_bind:
             return
         if not (group and (is_multicast(address) or self._is_broadcast(address))):
             raise EADDRNOTAVAIL
