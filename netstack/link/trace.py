@@ -129,6 +129,8 @@ def _tcp(segment: tcp.Segment) -> str:
         words.append(f"mss {options.mss}")
     if options.scale is not None:
         words.append(f"wscale {options.scale}")
+    if options.sack_permitted:
+        words.append("sackOK")
     words += [f"sack {left}:{right}" for left, right in options.sack]
     if options.timestamps is not None:
         words.append(f"ts {options.timestamps[0]}/{options.timestamps[1]}")
