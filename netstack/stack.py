@@ -33,6 +33,7 @@ from netstack.timers import Timers
 
 if TYPE_CHECKING:
     from netstack.link.base import Link
+    from netstack.tcp.table import TcpTable
 
 INTERFACES_AT_MOST = 4096
 QUEUE_AT_MOST = 4096  # packets to own addresses that wait for `advance`
@@ -54,6 +55,7 @@ class Stack:
         self.settings = Settings()
         self.counters = NetCounters()
         self.timers = Timers(wakeup)
+        self.tcp: TcpTable | None = None  # netstack.tcp.table.of makes it
         self.interfaces: dict[int, Interface] = {}
         self.local: dict[bytes, int] = {}  # own addresses that may be used, and whose interface they are on
         self.observers: list[Callable[[str, object], None]] = []
