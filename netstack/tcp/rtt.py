@@ -13,7 +13,8 @@ class RttEstimator:
     answered (Karn's algorithm; `recovery` sees to it)."""
 
     __slots__ = (
-        "_decay_ns", "_min_ns", "_next_min_ns", "_window_ns", "backoffs", "latest_ns", "min_rto_ns", "rto_ns", "rttvar_ns", "srtt_ns",
+        "_decay_ns", "_min_ns", "_next_min_ns", "_window_ns", "backoffs", "latest_ns", "min_rto_ns", "rto_ns",
+        "rttvar_ns", "srtt_ns",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -27,17 +28,20 @@ class RttEstimator:
         self._min_ns = self._next_min_ns = 0
         self._window_ns = 0
 
-    def sample(self, rtt_ns: int, now_ns: int) -> None:
-        """A measured round trip; ends a backoff (RFC 6298, 5.7 at its end)."""
+    def sample(self, rtt_ns: int, now_ns: int, shortest_ns: int = 0) -> None:
+        """A measured round trip; ends a backoff (RFC 6298, 5.7 at its end). An acknowledgement of several segments has
+        waited for the last: `rtt_ns` is since the first of them, for the timeout, `shortest_ns` since the last."""
         if rtt_ns <= 0:
             rtt_ns = 1
-        self.latest_ns = rtt_ns
+        if shortest_ns <= 0:
+            shortest_ns = rtt_ns
+        self.latest_ns = shortest_ns
         srtt = self.srtt_ns
         if not srtt:
             self.srtt_ns = rtt_ns
             self.rttvar_ns = rtt_ns >> 1
             self._decay_ns = now_ns
-            self._min_ns = self._next_min_ns = rtt_ns
+            self._min_ns = self._next_min_ns = shortest_ns
             self._window_ns = now_ns
         else:
             error = rtt_ns - srtt
@@ -51,14 +55,14 @@ class RttEstimator:
             elif now_ns - self._decay_ns >= srtt:
                 self.rttvar_ns += (error - self.rttvar_ns) >> 2
                 self._decay_ns = now_ns
-            if rtt_ns <= self._min_ns:
-                self._min_ns = self._next_min_ns = rtt_ns
+            if shortest_ns <= self._min_ns:
+                self._min_ns = self._next_min_ns = shortest_ns
                 self._window_ns = now_ns
-            elif rtt_ns < self._next_min_ns:
-                self._next_min_ns = rtt_ns
+            elif shortest_ns < self._next_min_ns:
+                self._next_min_ns = shortest_ns
             if now_ns - self._window_ns > MIN_RTT_WINDOW_NS:
                 self._min_ns = self._next_min_ns
-                self._next_min_ns = rtt_ns
+                self._next_min_ns = shortest_ns
                 self._window_ns = now_ns
         self.backoffs = 0
         self._compute()
