@@ -1,7 +1,8 @@
 """Debian root file systems in a cache outside the tree, each made once by debootstrap(8); for benchmarks and tests.
 
 They are treated as read-only by those who use them, who put a tmpfs on /tmp or an overlay on the whole.
-`tools/debian-root` prints the path of the benchmarks' root, `tools/debian-root jobs` that of the jobs in tests/jobs.
+`tools/debian-root` prints the path of the benchmarks' root, `tools/debian-root jobs` that of the jobs in tests/jobs,
+`tools/debian-root net` that of the programs in tests/net.
 """
 
 import fcntl
@@ -23,7 +24,10 @@ INTERACTIVE = ["htop", "less", "lsof", "tmux", "vim"]
 FILES = ["attr", "cpio", "rsync"]
 LANGUAGES = ["default-jdk-headless", "golang-go", "nodejs", "python3-pip", "python3-venv"]
 FOR_JOBS = [*INCLUDED, "patch", *SERVERS, *INTERACTIVE, *FILES, *LANGUAGES]
-PURPOSES = {"bench": INCLUDED, "jobs": FOR_JOBS}
+# what tests/net runs with --full, on both sides of a wire
+NETWORK = ["bash", "curl", "git", "iperf3", "iproute2", "iputils-ping", "netcat-openbsd", "nginx-light",
+           "openssh-server", "procps", "python3", "redis-server", "socat", "traceroute", "wrk"]
+PURPOSES = {"bench": INCLUDED, "jobs": FOR_JOBS, "net": NETWORK}
 
 
 def suite() -> str:
