@@ -62,6 +62,10 @@ class EPIPE(NetError):
     code = 32
 
 
+class ENONET(NetError):
+    code = 64
+
+
 class EPROTO(NetError):
     code = 71
 

@@ -29,6 +29,10 @@ from netstack.ip_out import Output
 from netstack.packet import IcmpError, Packet
 from netstack.route import LOCAL, Route, Routes, Rule
 from netstack.settings import Settings
+from netstack.socket.packet import PacketTable
+from netstack.socket.ping import PingTable
+from netstack.socket.raw import RawTable
+from netstack.socket.udp_table import UdpTable
 from netstack.timers import Timers
 
 if TYPE_CHECKING:
@@ -72,6 +76,10 @@ class Stack:
         self.flow = self.flows.find
         self.output = Output(self)
         self.send = self.output.send
+        self.udp = UdpTable(self)
+        self.raw = RawTable(self)
+        self.ping = PingTable(self)
+        self.packet = PacketTable(self)
         self.loopback = self._new(b"lo", "loopback", None, bytes(6), 65536, IFF_LOOPBACK)
         self.add_address(self.loopback, Address(b"\x7f\0\0\x01", 8, SCOPE_HOST, label=b"lo"))
         self.set_up(self.loopback, True)

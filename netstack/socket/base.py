@@ -172,10 +172,10 @@ class Endpoint:
             return
         if options.free_bind or options.transparent or stack.settings.ip_nonlocal_bind:
             return
-        if not (group and (is_multicast(address) or self._is_broadcast(address))):
+        if not (group and (is_multicast(address) or self.is_broadcast(address))):
             raise EADDRNOTAVAIL
 
-    def _is_broadcast(self, address: bytes) -> bool:
+    def is_broadcast(self, address: bytes) -> bool:
         if address == BROADCAST4:
             return True
         try:

@@ -1,0 +1,135 @@
+"""The multicast groups of one socket and whom it hears in them (ip(7) IP_ADD_MEMBERSHIP and its kin, ipv6(7), RFC 3376
+section 3.1, RFC 3678). What an interface listens to is the sum over all sockets: netstack/membership.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.errors import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV
+from netstack.membership import Filter
+
+if TYPE_CHECKING:
+    from netstack.iface import Interface
+    from netstack.stack import Stack
+
+EVERYBODY = Filter(True, frozenset())
+
+
+class Groups:
+    """`filters` is by interface and group; EXCLUDE with no sources is a plain membership."""
+
+    __slots__ = ("filters", "stack")
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.filters: dict[tuple[int, bytes], Filter] = {}
+
+    def hears(self, group: bytes, source: bytes, iface: int) -> bool | None:
+        """Whether what `source` sends to the group is wanted; None for a group that was not joined there."""
+        wanted = self.filters.get((iface, group))
+        if wanted is None:
+            return None
+        return (source in wanted.sources) != wanted.exclude
+
+    def join(self, iface: Interface, group: bytes) -> None:
+        """IP_ADD_MEMBERSHIP: EADDRINUSE for a second time, ENOBUFS beyond igmp_max_memberships."""
+        key = iface.index, group
+        if key in self.filters:
+            raise EADDRINUSE
+        self._room(group)
+        self._change(iface, group, EVERYBODY)
+
+    def leave(self, iface: Interface, group: bytes) -> None:
+        """IP_DROP_MEMBERSHIP: EADDRNOTAVAIL without a membership."""
+        if (iface.index, group) not in self.filters:
+            raise EADDRNOTAVAIL
+        self._change(iface, group, None)
+
+    def join_source(self, iface: Interface, group: bytes, source: bytes) -> None:
+        """IP_ADD_SOURCE_MEMBERSHIP: one source more; EINVAL for a group that was joined for all."""
+        known = self.filters.get((iface.index, group))
+        if known is None:
+            self._room(group)
+            known = Filter(False, frozenset())
+        elif known.exclude:
+            raise EINVAL
+        if source in known.sources:
+            raise EADDRNOTAVAIL
+        self._sources(iface, group, Filter(False, known.sources | {source}))
+
+    def leave_source(self, iface: Interface, group: bytes, source: bytes) -> None:
+        """IP_DROP_SOURCE_MEMBERSHIP: the last one leaves the group."""
+        known = self.filters.get((iface.index, group))
+        if known is None or known.exclude:
+            raise EINVAL
+        if source not in known.sources:
+            raise EADDRNOTAVAIL
+        left = known.sources - {source}
+        self._change(iface, group, Filter(False, left) if left else None)
+
+    def block(self, iface: Interface, group: bytes, source: bytes) -> None:
+        """IP_BLOCK_SOURCE: of a group that was joined for all, all but this one."""
+        known = self._joined_for_all(iface, group)
+        if source in known.sources:
+            raise EADDRNOTAVAIL
+        self._sources(iface, group, Filter(True, known.sources | {source}))
+
+    def unblock(self, iface: Interface, group: bytes, source: bytes) -> None:
+        """IP_UNBLOCK_SOURCE."""
+        known = self._joined_for_all(iface, group)
+        if source not in known.sources:
+            raise EADDRNOTAVAIL
+        self._change(iface, group, Filter(True, known.sources - {source}))
+
+    def _joined_for_all(self, iface: Interface, group: bytes) -> Filter:
+        known = self.filters.get((iface.index, group))
+        if known is None or not known.exclude:
+            raise EINVAL
+        return known
+
+    def set_filter(self, iface: Interface, group: bytes, wanted: Filter) -> None:
+        """IP_MSFILTER, MCAST_MSFILTER: all at once; INCLUDE of nobody leaves. EINVAL without a membership."""
+        if not wanted.exclude and not wanted.sources:
+            self.leave(iface, group)
+            return
+        if (iface.index, group) not in self.filters:
+            raise EINVAL
+        self._sources(iface, group, wanted)
+
+    def filter_of(self, iface: Interface, group: bytes) -> Filter:
+        """IP_MSFILTER read back; EADDRNOTAVAIL without a membership."""
+        known = self.filters.get((iface.index, group))
+        if known is None:
+            raise EADDRNOTAVAIL
+        return known
+
+    def leave_all(self) -> None:
+        """The end of the socket. An interface that is gone has forgotten its groups by itself."""
+        for index, group in list(self.filters):
+            iface = self.stack.interfaces.get(index)
+            if iface is None:
+                del self.filters[index, group]
+            else:
+                self._change(iface, group, None)
+
+    def _room(self, group: bytes) -> None:
+        """The sysctls that bound a socket's groups; IPv6 has none in Linux but the memory of a socket."""
+        most = self.stack.settings.igmp_max_memberships if len(group) == 4 else 1024
+        if sum(len(other) == len(group) for _, other in self.filters) >= most:
+            raise ENOBUFS
+
+    def _sources(self, iface: Interface, group: bytes, wanted: Filter) -> None:
+        settings = self.stack.settings
+        if len(wanted.sources) > (settings.igmp_max_msf if len(group) == 4 else settings.mld_max_msf):
+            raise ENOBUFS
+        self._change(iface, group, wanted)
+
+    def _change(self, iface: Interface, group: bytes, wanted: Filter | None) -> None:
+        if self.stack.interfaces.get(iface.index) is not iface:
+            raise ENODEV
+        key = iface.index, group
+        self.stack.membership.change(iface, group, self.filters.get(key), wanted)
+        if wanted is None:
+            self.filters.pop(key, None)
+        else:
+            self.filters[key] = wanted
