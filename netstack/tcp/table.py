@@ -1,0 +1,94 @@
+"""All TCP of one stack: who gets a segment, who listens where, which four-tuples are taken (RFC 9293, 3.10.7)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Protocol
+
+from netstack.packet import Packet
+from netstack.ports import Ports
+from netstack.tcp.timewait import TimeWait, TimeWaits
+
+if TYPE_CHECKING:
+    from netstack.stack import Stack
+    from netstack.tcp.listener import Listener
+    from netstack.wire.tcp import Segment
+
+PROTO = 6
+_PORTS = struct.Struct("!HH")
+
+
+def key_of(local: tuple[bytes, int], peer: tuple[bytes, int]) -> bytes:
+    """The four-tuple as one value: peer's address, own address, and the ports as they stand in what the peer sends."""
+    return peer[0] + local[0] + _PORTS.pack(peer[1], local[1])
+
+
+class Entry(Protocol):
+    """Who has a four-tuple: a connection, one that is half open, or one that is over (TIME_WAIT)."""
+
+    def segment(self, packet: Packet, segment: Segment) -> None: ...
+    def reusable(self) -> bool: ...
+
+
+class TcpTable:
+    """connections   by four-tuple (key_of)
+    listeners     by port
+    orphans       connections that no socket is open for any more
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.ports = Ports(stack, parity=True)
+        self.connections: dict[bytes, Entry] = {}
+        self.listeners: dict[int, list[Listener]] = {}
+        self.time_waits = TimeWaits(self)
+        self.orphans = 0
+
+    def free(self, address: bytes, port: int, peer_address: bytes, peer_port: int) -> bool:
+        """No connection has this four-tuple, or only one in TIME_WAIT that may be taken over (tcp_tw_reuse)."""
+        entry = self.connections.get(peer_address + address + _PORTS.pack(peer_port, port))
+        return entry is None or entry.reusable()
+
+    def displace(self, key: bytes) -> None:
+        """A new connection takes the four-tuple: one in TIME_WAIT ends."""
+        entry = self.connections.get(key)
+        if isinstance(entry, TimeWait):
+            self.time_waits.remove(entry)
+
+    # Listeners.
+
+    def add_listener(self, listener: Listener) -> None:
+        self.listeners.setdefault(listener.socket.local[1], []).append(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        port = listener.socket.local[1]
+        there = self.listeners.get(port)
+        if there is not None and listener in there:
+            there.remove(listener)
+            if not there:
+                del self.listeners[port]
+
+    def listener(self, address: bytes, port: int, iface: int, source: bytes, source_port: int) -> Listener | None:
+        """Who accepts a connection from `source` to `address` that comes by interface `iface`: the most particular
+        listener, by device, address and family; a group of SO_REUSEPORT shares by a hash of the four-tuple."""
+        there = self.listeners.get(port)
+        if there is None:
+            return None
+        best: list[Listener] = []
+        best_score = 0
+        for listener in there:
+            score = listener.score(address, iface)
+            if score > best_score:
+                best, best_score = [listener], score
+            elif score and score == best_score:
+                best.append(listener)
+        if len(best) > 1 and best[0].socket.options.reuse_port:
+            return best[hash((address, port, source, source_port)) % len(best)]
+        return best[0] if best else None
+
+
+def of(stack: Stack) -> TcpTable:
+    """The stack's table, made when the first asks for it: without one the stack answers no TCP at all."""
+    if stack.tcp is None:
+        stack.tcp = TcpTable(stack)
+    return stack.tcp
