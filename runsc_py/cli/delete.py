@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 from runsc_py import json_text
 from runsc_py.errors import Failure
 from runsc_py.sandbox import process
@@ -50,6 +52,7 @@ def delete(root: str, container_id: str, force: bool) -> None:
         left = _remove_cgroups(container)
         if left:
             raise Failure(f"delete {container_id}", f"{left[0]}: Device or resource busy", "another process is in it")
+        _give_network_back(container)
         _poststop(container)
         directory.remove()
     finally:
@@ -64,6 +67,15 @@ def _remove_cgroups(container: Container) -> list[str]:
     left = cgroups.remove(container.cgroups)
     cgroups.remove_empty(container.cgroup_parents)
     return left
+
+
+def _give_network_back(container: Container) -> None:
+    """A namespace that the engine has made may be used again, as by `podman restart`."""
+    path = container.record.get("netns")
+    if path and isinstance(path, str) and os.path.exists(f"{container.directory.path}/network"):
+        from runsc_py.sandbox import network
+
+        network.give_back(container.directory, path)
 
 
 def _poststop(container: Container) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runsc_py import json_text
 from runsc_py.errors import Failure
+from runsc_py.sandbox import process
 from runsc_py.sandbox.container import Container
 
 from .options import one_id, parse
@@ -27,6 +28,7 @@ def start(container: Container) -> None:
     try:
         if not container.is_alive():
             raise Failure(what, "the container is stopped", "delete it and create it again")
+        _attach_network(container)
         _start_container(container)
         try:
             container.ask({"op": "start"})
@@ -45,6 +47,18 @@ def _hooks(container: Container, point: str) -> list[Hook]:
     from runsc_py.oci.reader import Reader
 
     return hooks.read_hooks(Reader(raw, "hooks")).get(point, [])
+
+
+def _attach_network(container: Container) -> None:
+    """Only now: engines configure the namespace between `create` and `start`, too. Most have nothing in it."""
+    pid, _ = container.stub
+    if container.record.get("network") != "sandbox" or not process.has_interfaces(pid):
+        return
+    from runsc_py.host.linux import LinuxHost
+    from runsc_py.sandbox import network
+
+    if network.is_private(pid):
+        network.attach(LinuxHost(), container)
 
 
 def _start_container(container: Container) -> None:

@@ -47,6 +47,8 @@ def assemble(
             "rootfs": spec.root,
             "owner": os.getuid(),
             "annotations": spec.annotations,
+            "netns": spec.namespaces.get("network", ""),
+            "network": settings.network if "network" in spec.namespaces else "none",
             "creatorPid": os.getpid(),
             "creatorStart": process.start_time(os.getpid()),
         }

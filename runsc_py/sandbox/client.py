@@ -51,10 +51,12 @@ class Link:
         self._socket.close()
 
 
-def ask(path: str, request: dict[str, object], timeout_s: float | None) -> dict[str, object]:
+def ask(
+    path: str, request: dict[str, object], timeout_s: float | None, fds: list[int] | None = None
+) -> dict[str, object]:
     """One request, one answer."""
     link = Link(path, timeout_s)
     try:
-        return link.ask(request)
+        return link.ask(request, fds)
     finally:
         link.close()

@@ -79,9 +79,9 @@ class Container:
                 document[key] = self.record[key]
         return document
 
-    def ask(self, request: Record, timeout_s: float | None = 10.0) -> Record:
+    def ask(self, request: Record, timeout_s: float | None = 10.0, fds: list[int] | None = None) -> Record:
         """One request to the Sentry; its refusal is a Failure."""
-        answer = ask(f"{self.directory.path}/control", request, timeout_s)
+        answer = ask(f"{self.directory.path}/control", request, timeout_s, fds)
         if "error" in answer:
             raise Failure(f"container {self.directory.id}", str(answer["error"]))
         return answer

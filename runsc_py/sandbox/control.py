@@ -1,7 +1,7 @@
 """The Sentry's side of the control socket: JSON lines from the CLI, answered from the kernel's loop, never waiting.
 
-Requests: {"op": "state"} {"op": "start"} {"op": "kill", "signal": N, "all": bool} {"op": "wait"}
-{"op": "pause"} {"op": "resume"} {"op": "processes", "after": N}.
+Requests: {"op": "state"} {"op": "network", "network": {...}} {"op": "start"} {"op": "kill", "signal": N, "all": bool}
+{"op": "wait"} {"op": "pause"} {"op": "resume"} {"op": "processes", "after": N}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from netstack.errors import NetError
 from sentry.abi.errno import Errno, WouldBlock
+from sentry.net.attach import attach
+from sentry.net.config import ConfigError
 from sentry.socket import host
 
 from .sessions import Sessions, close_all
@@ -65,6 +68,18 @@ class Control:
 
     def _state(self, request: Answer, connection: Connection) -> Answer:
         return {"status": "paused" if self.kernel.pause.wanted else self.status}
+
+    def _network(self, request: Answer, connection: Connection) -> Answer:
+        """Before `start`, if at all; the wires come along."""
+        if self.status != "created":
+            return {"error": f"the network of a container that is {self.status} stays as it is"}
+        fds, connection.fds = connection.fds, []
+        try:
+            attach(self.kernel, self.kernel.net, request.get("network"), fds)
+        except (ConfigError, NetError) as err:
+            close_all(fds)
+            return {"error": f"network: {err or type(err).__name__}"}
+        return {}
 
     def _start(self, request: Answer, connection: Connection) -> Answer:
         if self.status != "created" or self.kernel.pause.wanted:
@@ -212,5 +227,6 @@ class Connection:
 
 
 OPERATIONS.update(exec=Control._exec, go=Control._go)  # sessions.py
+OPERATIONS.update(network=Control._network)
 OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
 OPERATIONS.update(pause=Control._pause, resume=Control._resume, processes=Control._processes)

@@ -2,6 +2,7 @@
 
 ROOT/ID/state.json   the record, replaced by rename; written before anything that must be cleaned up is made
 ROOT/ID/control      the Sentry's socket
+ROOT/ID/network      what was taken out of its network namespace (network.py)
 ROOT/ID/exit         wait status of the container's first process, once it has one
 
 The default ROOT never depends on the environment: commands come with differing ones (podman's `kill` has no PATH).
@@ -119,7 +120,7 @@ class Directory:
 
     def remove(self) -> None:
         """Take the directory away; the lock goes with it."""
-        for name in ("control", "exit", ".state.json", "state.json"):
+        for name in ("control", "exit", "network", "network.new", ".state.json", "state.json"):
             try:
                 os.unlink(f"{self.path}/{name}")
             except FileNotFoundError:

@@ -66,3 +66,13 @@ def kill_and_wait(processes: list[tuple[int, int]], timeout_s: float) -> bool:
     for pidfd in pidfds:
         os.close(pidfd)
     return all(ended)
+
+
+def has_interfaces(pid: int) -> bool:
+    """Whether a process's network namespace holds more than the loopback (proc(5), /proc/net/dev)."""
+    try:
+        with open(f"/proc/{pid}/net/dev", encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()[2:]
+    except OSError:
+        return False
+    return any(line.partition(":")[0].strip() != "lo" for line in lines)
