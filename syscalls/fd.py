@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sentry.abi.errno import EBADF, EINVAL
 from sentry.abi.flags import CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE, O_CLOEXEC
 from sentry.kernel.in_place import allow_in_place
+from sentry.wait import OUT, retry
 from syscalls.args import FdAny, FdNum, OpenFlags, UInt
 from syscalls.registry import CONTINUE, syscall
 
@@ -29,7 +30,18 @@ def sys_close(t: Task, fd: int) -> int:
     if fd in fds.injected:  # a host descriptor of the file sits there too, for mmap: the guest's own close drops it
         del fds.injected[fd]
         return CONTINUE
+    if t.kernel.lingering is not None:
+        return linger(t)
     return 0
+
+
+def linger(t: Task) -> int:
+    """SO_LINGER: close(2) of a connection waits until the peer has everything, or the time is over (socket(7))."""
+    sock, t.kernel.lingering = t.kernel.lingering, None
+    deadline_ns = t.kernel.now_ns() + sock.options.linger[1] * 1_000_000_000
+    return retry(
+        sock.lingers, [(sock, OUT)], deadline_ns=deadline_ns, expired=sock.lingered, interrupted=sock.lingered,
+    )  # fmt: skip
 
 
 @syscall("dup", FdAny)

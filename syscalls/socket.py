@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from sentry.abi import flags as abi
 from sentry.abi.errno import (
-    EACCES,
     EAFNOSUPPORT,
     EAGAIN,
     EINVAL,
@@ -21,7 +20,7 @@ from sentry.abi.errno import (
 )
 from sentry.socket.base import SHUT_BOTH, Socket, Ucred
 from sentry.socket.header import read_address, write_address
-from sentry.socket.inet import IPPROTO_TCP, IPPROTO_UDP, InetSocket
+from sentry.socket.inet import family as inet
 from sentry.socket.unix import UnixSocket
 from sentry.socket.unix_connection import UnixStream, pair
 from sentry.socket.unix_message import UnixDatagram, UnixSeqpacket
@@ -41,7 +40,7 @@ UNIX_KINDS: dict[int, type[UnixStream] | type[UnixDatagram] | type[UnixSeqpacket
 }  # fmt: skip
 
 
-@syscall("socket", Family, SockType, Int, support="partial", note="unix; inet and inet6 as with every interface down")
+@syscall("socket", Family, SockType, Int, support="partial", note="unix, inet, inet6")
 def sys_socket(t: Task, family: int, kind: int, protocol: int) -> int:
     return t.fds.install(_make(t, family, kind, protocol), bool(kind & abi.SOCK_CLOEXEC))
 
@@ -83,17 +82,7 @@ def _make(t: Task, family: int, kind: int, protocol: int) -> Socket:
             raise ESOCKTNOSUPPORT
         return unix(t, flags)
     if family in (abi.AF_INET, abi.AF_INET6):
-        wanted = {abi.SOCK_STREAM: IPPROTO_TCP, abi.SOCK_DGRAM: IPPROTO_UDP}.get(kind)
-        if kind == abi.SOCK_RAW:
-            t.creds.require(abi.CAP_NET_RAW)
-            raise EPROTONOSUPPORT
-        if wanted is None:
-            raise ESOCKTNOSUPPORT
-        if protocol == 1 and kind == abi.SOCK_DGRAM:
-            raise EACCES  # ICMP echo: net.ipv4.ping_group_range allows nobody
-        if protocol not in (0, wanted):
-            raise EPROTONOSUPPORT
-        return InetSocket(t, family, kind, protocol, flags)
+        return inet.make(t, family, kind, protocol, flags)
     if family == abi.AF_PACKET and not t.creds.has(abi.CAP_NET_RAW):
         raise EPERM
     raise EAFNOSUPPORT
@@ -137,7 +126,7 @@ def sys_connect(t: Task, file: File, addr: int, size: int) -> int:
     deadline_ns, restart = patience(t, sock.options.send_timeout_ns)
     return retry(
         partial(_connect, t, sock, address), [(sock, OUT)], nonblock=sock.nonblock, deadline_ns=deadline_ns,
-        expired=timed_out, restart=restart,
+        expired=sock.connect_expired, restart=restart,
     )  # fmt: skip
 
 

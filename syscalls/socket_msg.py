@@ -59,9 +59,9 @@ def sys_sendmmsg(t: Task, file: File, vector_addr: int, count: int, flags: int) 
 # receiving --------------------------------------------------------------------------------------------------------
 def _receive(step: Receiving) -> int:
     sock = step.sock
-    if step.flags & abi.MSG_OOB:
+    if step.flags & abi.MSG_OOB and not sock.has_urgent:
         raise EINVAL
-    if step.flags & abi.MSG_ERRQUEUE:
+    if step.flags & abi.MSG_ERRQUEUE and not sock.has_errors:
         raise EAGAIN
     deadline_ns, restart = patience(step.t, sock.options.receive_timeout_ns)
     try:

@@ -3,9 +3,9 @@
 #include <string.h>
 
 /* The folded, not complemented sum of `size` bytes, an odd last one padded with zero, added to `initial`. */
-unsigned eng_checksum(const void *data, uint64_t size, unsigned initial)
+unsigned eng_checksum(const char *data, uint64_t size, unsigned initial)
 {
-	const unsigned char *at = data;
+	const char *at = data;
 	uint64_t sum = 0, word;
 
 	/* Sums may be taken in any byte order (RFC 1071, 2.B): wide words in the machine's, the carries added at the end. */

@@ -6,7 +6,7 @@ int eng_reply_wait(int listener, uint64_t id, int64_t value, int error, unsigned
 int64_t eng_read(int tid, uint64_t addr, void *buf, uint64_t size);
 int64_t eng_write(int tid, uint64_t addr, const char *buf, uint64_t size);
 int64_t eng_cstring(int tid, uint64_t addr, char *buf, uint64_t limit);
-unsigned eng_checksum(const void *data, uint64_t size, unsigned initial);
+unsigned eng_checksum(const char *data, uint64_t size, unsigned initial);
 int eng_put_stat(int tid, uint64_t addr, uint64_t dev, uint64_t ino, unsigned mode, uint64_t nlink, unsigned uid, unsigned gid, uint64_t rdev, int64_t size, int64_t blksize, int64_t blocks, int64_t atime, int64_t mtime, int64_t ctime);
 int64_t eng_list(int fd, char *out, uint64_t room, int64_t cookie);
 int64_t eng_slice(const char *records, uint64_t size, uint64_t at, uint64_t skip, uint64_t room, uint64_t *part);

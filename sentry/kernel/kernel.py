@@ -83,6 +83,8 @@ class Kernel:
         self.debugging = False
         self.calls = 0  # taken in so far
         self.placement: Any = None
+        self.net: Any = None  # NetNamespace: where the container's processes start
+        self.lingering: Any = None  # a socket whose close(2) is to wait (SO_LINGER), for syscalls/fd.py
         self.cpus = frozenset(os.sched_getaffinity(0))  # that guests may use and see
         self.failures = 0  # exceptions in handlers: each is a bug
 

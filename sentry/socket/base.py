@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.errno import BY_CODE, ENOPROTOOPT, EOPNOTSUPP, Errno
+from sentry.abi.errno import BY_CODE, EAGAIN, ENOPROTOOPT, EOPNOTSUPP, Errno
 from sentry.abi.flags import O_NONBLOCK, O_RDWR, S_IFSOCK
 from sentry.socket.options import SocketOptions
 from sentry.socket.rights import drop
@@ -93,6 +93,9 @@ class Socket(File):
     __slots__ = ("domain", "error", "inode", "kernel", "kind", "maker", "options", "protocol", "shut")
 
     is_stream = True  # no message borders: a short send goes on, MSG_WAITALL means something
+    discards = False  # MSG_TRUNC throws the data away (tcp(7))
+    has_urgent = False  # MSG_OOB is `receive`'s matter
+    has_errors = False  # MSG_ERRQUEUE too
 
     def __init__(self, t: Task, domain: int, kind: int, protocol: int, flags: int) -> None:
         super().__init__(O_RDWR | flags & O_NONBLOCK)
@@ -125,6 +128,10 @@ class Socket(File):
     def connect(self, t: Task, address: bytes) -> None:
         """WouldBlock while it is under way: the socket's own queue tells when to ask again."""
         raise EOPNOTSUPP
+
+    def connect_expired(self) -> int:
+        """SO_SNDTIMEO has ended the wait of `connect`."""
+        raise EAGAIN
 
     def accept(self, t: Task, flags: int) -> Socket:
         raise EOPNOTSUPP

@@ -1,0 +1,282 @@
+"""TCP sockets (tcp(7)): connections, their data, urgent data, the end of a socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.errors import EALREADY as StillConnecting
+from netstack.errors import NetError
+from netstack.errors import WouldBlock as StackWouldBlock
+from netstack.tcp.socket import CONNECTED, CONNECTING, TcpSocket
+from netstack.tcp.state import LISTEN
+from sentry.abi.errno import (
+    EALREADY,
+    EINPROGRESS,
+    EINVAL,
+    EISCONN,
+    ENETUNREACH,
+    WouldBlock,
+)
+from sentry.abi.flags import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    FIONREAD,
+    IPPROTO_TCP,
+    MSG_DONTWAIT,
+    MSG_MORE,
+    MSG_OOB,
+    MSG_PEEK,
+    MSG_WAITALL,
+    O_NONBLOCK,
+    SIOCATMARK,
+    SIOCOUTQ,
+    SIOCOUTQNSD,
+    SOCK_STREAM,
+)
+from sentry.socket.base import SHUT_READ, Incoming, Outgoing, Socket
+from sentry.socket.inet import address as names
+from sentry.socket.inet.base import InetSocket, failed
+from sentry.socket.inet.tcp_options import GET_TCP, SET_TCP
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
+    from vfs.core.file import File
+
+class InetStream(InetSocket):
+    """`urgent`: the last `receive` gave urgent data, which is not part of the stream."""
+
+    __slots__ = ("urgent",)
+
+    is_stream = True
+    discards = True
+    has_urgent = True
+
+    def __init__(
+        self, t: Task, domain: int, protocol: int, flags: int, endpoint: TcpSocket | None = None
+    ) -> None:
+        super().__init__(t, domain, SOCK_STREAM, protocol, flags)
+        self.urgent = False
+        if endpoint is None:
+            endpoint = TcpSocket(self.net.stack, self.family)
+        self.attach(endpoint)
+
+    # names --------------------------------------------------------------------------------------------------------
+    def bind(self, t: Task, address: bytes) -> None:
+        place = self.place(address, binding=True)
+        host = place.host
+        if self.domain == AF_INET6:
+            if len(host) == 16 and names.is_multicast(host) or len(host) == 4 and self.endpoint.v6only:
+                raise EINVAL
+            self.check_port(t, place.port)
+            if len(host) == 16 and names.is_link_local(host) and not (place.scope or self.endpoint.options.bound_iface):
+                raise EINVAL
+            self.take_scope(place)
+        self.enter()
+        try:
+            if self.domain == AF_INET:
+                self.endpoint.check_local(host)
+                self.check_port(t, place.port)
+            self.endpoint.bind(host, place.port)
+        except NetError as err:
+            raise failed(err)
+        self.bound = bool(place.port)
+
+    def listen(self, t: Task, backlog: int) -> None:
+        self.enter()
+        try:
+            self.endpoint.listen(min(backlog & 0xFFFFFFFF, self.net.stack.settings.somaxconn))
+        except NetError as err:
+            raise failed(err)
+
+    @property
+    def is_listening(self) -> bool:  # type: ignore[override]
+        return bool(self.endpoint.state == LISTEN)
+
+    def accept(self, t: Task, flags: int) -> Socket:
+        self.enter()
+        try:
+            endpoint = self.endpoint.accept()
+        except StackWouldBlock:
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+        sock = InetStream(t, self.domain, self.protocol, flags & O_NONBLOCK, endpoint)
+        sock.options.inherit(self.options)
+        return sock
+
+    def connect(self, t: Task, address: bytes) -> None:
+        if names.family_of(address) == AF_UNSPEC:
+            self._disconnect(t)
+            return
+        endpoint = self.endpoint
+        if endpoint.phase == CONNECTED or endpoint.state == LISTEN:
+            raise EISCONN
+        self.enter()
+        nonblock = self.nonblock
+        try:
+            if endpoint.phase == CONNECTING:
+                endpoint.connect(*endpoint.peer)
+            else:
+                place = self._destination(address)
+                endpoint.connect(place.host, place.port, not nonblock)
+        except StackWouldBlock:
+            if nonblock:
+                raise EINPROGRESS
+            raise WouldBlock
+        except StillConnecting:
+            if nonblock:
+                raise EALREADY
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+
+    def _destination(self, address: bytes) -> names.Place:
+        place = self.place(address)
+        host = place.host
+        if self.domain == AF_INET6:
+            if len(host) == 4:
+                if self.endpoint.v6only:
+                    raise ENETUNREACH
+            elif host == names.ANY6:
+                local = self.endpoint.local[0]
+                if len(local) == 4 and local != names.ANY4:
+                    return place._replace(host=names.LOOPBACK4)
+                return place._replace(host=names.LOOPBACK6)
+            elif names.is_multicast(host):
+                raise ENETUNREACH
+            elif names.is_link_local(host):
+                if not (place.scope or self.endpoint.options.bound_iface):
+                    raise EINVAL
+                self.take_scope(place)
+                self.peer_scope = self.endpoint.options.bound_iface
+        if host == names.ANY4:
+            local = self.endpoint.local[0]
+            return place._replace(host=local if len(local) == 4 and local != names.ANY4 else names.LOOPBACK4)
+        return place
+
+    def connect_expired(self) -> int:
+        raise EINPROGRESS
+
+    def _disconnect(self, t: Task) -> None:
+        """connect(2) to AF_UNSPEC: the connection is reset, the socket is as new but for its options and the port that
+        bind(2) gave it."""
+        self.enter()
+        self.endpoint.disconnect()
+
+    # data ---------------------------------------------------------------------------------------------------------
+    def send(self, message: Outgoing, t: Task | None) -> int:
+        flags = message.flags
+        self.enter()
+        try:
+            return int(self.endpoint.send(message.data, bool(flags & MSG_OOB), bool(flags & MSG_MORE)))
+        except StackWouldBlock:
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+
+    def write(self, data: bytes) -> int:
+        self.enter()
+        try:
+            return int(self.endpoint.send(data))
+        except StackWouldBlock:
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+
+    def receive(self, size: int, flags: int) -> Incoming:
+        self.enter()
+        endpoint = self.endpoint
+        self.urgent = False
+        try:
+            if flags & MSG_OOB:
+                return self._receive_urgent(size, flags)
+            if flags & MSG_PEEK and flags & MSG_WAITALL and not flags & MSG_DONTWAIT and endpoint.unread() < size:
+                data = endpoint.peek(size)
+                if not (endpoint.done or endpoint.error or endpoint.shut & SHUT_READ or self.nonblock):
+                    raise WouldBlock
+                return Incoming(data)
+            return Incoming(endpoint.peek(size))
+        except StackWouldBlock:
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+
+    def _receive_urgent(self, size: int, flags: int) -> Incoming:
+        data = self.endpoint.receive_oob(bool(flags & MSG_PEEK) or not size)
+        incoming = Incoming(data[:size])
+        incoming.flags = MSG_OOB
+        self.urgent = True
+        return incoming
+
+    def commit(self, count: int) -> list[File]:
+        if count and not self.urgent:
+            self.endpoint.consume(count)
+        return []
+
+    def peek(self, size: int) -> bytes:
+        self.enter()
+        try:
+            data: bytes = self.endpoint.peek(size)
+            return data
+        except StackWouldBlock:
+            raise WouldBlock
+        except NetError as err:
+            raise failed(err)
+
+    def consume(self, count: int) -> None:
+        if count:
+            self.endpoint.consume(count)
+
+    # options, the end ---------------------------------------------------------------------------------------------
+    def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
+        special = SET_TCP.get(name) if level == IPPROTO_TCP else None
+        if special is None:
+            super().set_option(t, level, name, value)
+            return
+        self.enter()
+        special(self, t, value)
+
+    def get_option(self, t: Task, level: int, name: int) -> bytes:
+        special = GET_TCP.get(name) if level == IPPROTO_TCP else None
+        if special is None:
+            return super().get_option(t, level, name)
+        self.enter()
+        return special(self)
+
+    def option_changed(self, name: str) -> None:
+        self.endpoint.set_option(name)
+
+    def release(self) -> None:
+        """The last close. With SO_LINGER the caller of close(2) waits (syscalls/fd.py)."""
+        self.enter()
+        if self.endpoint.close():
+            self.kernel.lingering = self
+
+    def lingers(self) -> int:
+        """close(2) waits while the peer has not got everything."""
+        if self.endpoint.conn is not None and self.endpoint.unacknowledged():
+            raise WouldBlock
+        return self.lingered()
+
+    def lingered(self) -> int:
+        self.endpoint.abandon()
+        return 0
+
+    def ioctl(self, t: Task, request: int, arg: int) -> int:
+        self.enter()
+        endpoint = self.endpoint
+        if request == SIOCATMARK:
+            value = int(endpoint.at_mark())
+        elif endpoint.state == LISTEN and request in (FIONREAD, SIOCOUTQ, SIOCOUTQNSD):
+            raise EINVAL
+        elif request == FIONREAD:
+            value = endpoint.unread()
+        elif request == SIOCOUTQ:
+            value = endpoint.unacknowledged()
+        elif request == SIOCOUTQNSD:
+            value = endpoint.unsent()
+        else:
+            return super().ioctl(t, request, arg)
+        t.mem.put_i32(arg, value)
+        return 0
