@@ -1,4 +1,4 @@
-"""What `start` reads in a network namespace, takes away there, and puts back (rtnetlink(7)); on a namespace of its own."""
+"""What `start` reads in a network namespace, takes away there, and puts back (rtnetlink(7)); on one of its own."""
 
 from __future__ import annotations
 
