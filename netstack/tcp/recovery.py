@@ -81,7 +81,7 @@ class Recovery(Scoreboard):
         self.timeouts = 0
         self.retransmitted_bytes = self.retransmits = self.lost_segments = self.delivered_bytes = self.dsacks = 0
         self.reordering_seen = False
-        self._recover = start  # the repair is over when this is acknowledged
+        self._recover = start - 1  # the repair is over when this is acknowledged
         self._duplicates = 0  # acknowledgements in a row, of a peer without SACK
         self._flight = 0  # the most in flight ...
         self._flight_end = start  # ... since what was sent then was acknowledged
@@ -215,8 +215,8 @@ class Recovery(Scoreboard):
         if self.sack_ok:
             if self.sacked_bytes or self._reorder_ns >= 0 or self.state >= RECOVERY or self._probe_end >= 0:
                 self._detect(now_ns)
-        elif self._duplicates >= DUP_THRESH and self.state < RECOVERY:
-            self.lose_first(self.mss)
+        elif self._duplicates >= DUP_THRESH and self.state < RECOVERY and ack > self._recover:
+            self.lose_first(self.mss)  # not for the echoes of the last repair (RFC 6582, 3.2, step 1)
         elif advanced and self.state == RECOVERY:
             self.lose_first(self.mss)  # a partial acknowledgement: the next hole (RFC 6582, 3.2)
         if self.lost_bytes and self.state < RECOVERY:
@@ -227,8 +227,11 @@ class Recovery(Scoreboard):
             self.state = DISORDER if self.sacked_bytes or self._duplicates else OPEN
 
         if self.state == RECOVERY or self.state == CWR:
-            self._reduce(delivered, bool(advanced) and self.lost_bytes <= lost_before)
-        elif delivered:
+            self._reduce(
+                delivered, bool(advanced) and self.lost_bytes <= lost_before, not self.sack_ok and advanced > 0
+            )
+        elif advanced or (delivered and self.reordering_seen):
+            # Behind a hole the window stands still, unless holes are the rule.
             self.cc.on_ack(delivered, now_ns, rtt_ns, self._flight)
         if ack >= self._flight_end:
             self._flight = self.pipe
@@ -333,9 +336,10 @@ class Recovery(Scoreboard):
                 self._repair_ns = -1
             self._probe_end = -1
 
-    def _reduce(self, delivered: int, safe: bool) -> None:
+    def _reduce(self, delivered: int, safe: bool, force: bool) -> None:
         """Proportional rate reduction (RFC 6937, 3.1): what may be sent for what has been delivered. `safe`: the repair
-        goes on and no more is lost, so a window that has fallen too low may grow (RFC 6937bis: SSRB, else CRB)."""
+        goes on and no more is lost, so a window that has fallen too low may grow (RFC 6937bis: SSRB, else CRB).
+        `force`: a segment may go in any case, as the first of a repair may."""
         cc = self.cc
         self._prr_delivered += delivered
         pipe = max(self.pipe - self._duplicates * self.mss, 0)
@@ -346,8 +350,8 @@ class Recovery(Scoreboard):
             if safe:
                 count += self.mss
             count = min(cc.ssthresh - pipe, count)
-        if self.state == RECOVERY and not self._prr_out and count < self.mss:
-            count = self.mss  # the fast retransmission itself
+        if self.state == RECOVERY and count < self.mss and (force or not self._prr_out):
+            count = self.mss
         cc.cwnd = max(pipe + max(count, 0), self.mss)
 
     def _leave(self) -> None:
@@ -445,7 +449,7 @@ class Recovery(Scoreboard):
             if self.state < RECOVERY:
                 self._enter(RECOVERY, now_ns)
             if self.state == RECOVERY:
-                self._reduce(0, False)
+                self._reduce(0, False, False)
             return SEND
         if self._may_probe():
             self._probe_end = self.nxt

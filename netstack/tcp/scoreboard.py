@@ -19,7 +19,8 @@ SACKED: Final = 1
 LOST: Final = 2
 
 MAX_RANGES: Final = 4096  # no more data is sent then: a window of tiny segments costs memory, not only bytes
-MAX_SPLIT: Final = 6144  # nor does a peer's choice of SACK blocks make more
+MAX_SPLIT: Final = 6144  # nor does a peer's choice of SACK blocks make more ...
+SEGMENT_SHIFT: Final = 8  # ... nor more than for segments of 256 bytes
 
 NEVER: Final = 1 << 126  # later than any time
 
@@ -177,7 +178,7 @@ class Scoreboard:
         if first.state == SACKED:
             if first.end >= end:
                 return  # nothing new
-        elif len(ranges) >= MAX_SPLIT:
+        elif len(ranges) >= min(MAX_SPLIT, 64 + len(self._sends) + ((self.nxt - self.una) >> SEGMENT_SHIFT)):
             return
         elif first.start < start:
             self._split(index, start)
