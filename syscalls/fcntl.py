@@ -168,7 +168,7 @@ def _owner(t: Task, file: File, cmd: int, arg: int) -> int:
     if cmd == F_SETSIG:
         if not 0 <= arg <= 64:
             raise EINVAL
-        set_owner(file, Owner(owner.kind, owner.who, owner.creds, arg))
+        set_owner(t.kernel, file, Owner(owner.kind, owner.who, owner.creds, arg))
         return 0
     if cmd == F_SETOWN:
         who = int32(arg)
@@ -182,7 +182,7 @@ def _owner(t: Task, file: File, cmd: int, arg: int) -> int:
             raise EINVAL
     if who and not _exists(t, kind, who):
         raise ESRCH
-    set_owner(file, Owner(kind, who, t.creds, owner.signo))
+    set_owner(t.kernel, file, Owner(kind, who, t.creds, owner.signo))
     return 0
 
 

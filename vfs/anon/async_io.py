@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
-from sentry.abi.flags import F_OWNER_PGRP, F_OWNER_TID, SIGIO
+from sentry.abi.flags import F_OWNER_PGRP, F_OWNER_TID, SIGIO, SIGURG
 from sentry.wait import IN, OUT, PRI, RDHUP, Entry
 from vfs.anon.epoll import EpollFile
 from vfs.anon.eventfd import EventFile
@@ -32,17 +32,24 @@ NOBODY = Owner(F_OWNER_PGRP - 1, 0, None, 0)
 
 _owners: WeakKeyDictionary[File, Owner] = WeakKeyDictionary()
 _watches: WeakKeyDictionary[File, AsyncWatch] = WeakKeyDictionary()
+_urgent: WeakKeyDictionary[File, UrgentWatch] = WeakKeyDictionary()
 
 
 def owner_of(file: File) -> Owner:
     return _owners.get(file, NOBODY)
 
 
-def set_owner(file: File, owner: Owner) -> None:
+def set_owner(kernel: Kernel, file: File, owner: Owner) -> None:
     _owners[file] = owner
     watch = _watches.get(file)
     if watch is not None:
         watch.owner = owner
+    if getattr(file, "has_urgent", False):
+        urgent = _urgent.get(file)
+        if urgent is None:
+            urgent = _urgent[file] = UrgentWatch(kernel, file, owner)
+            file.queue.add(urgent)
+        urgent.owner = owner
 
 
 def may_be_async(file: File) -> bool:
@@ -80,7 +87,7 @@ class AsyncWatch(Entry):
 
     def _send(self) -> None:
         self.pending = False
-        kernel, owner, signo = self.kernel, self.owner, self.owner.signo or SIGIO
+        kernel, owner, signo = self.kernel, self.owner, self.signo()
         if owner.kind == F_OWNER_TID:
             task = kernel.find_task(owner.who)
             if task is not None and self._may(task):
@@ -101,6 +108,9 @@ class AsyncWatch(Entry):
             if belongs and self._may(member.leader):
                 kernel.signals.send_group(member, signo)
 
+    def signo(self) -> int:
+        return self.owner.signo or SIGIO
+
     def _may(self, task: Task | None) -> bool:
         """sigio_perm in Linux: the one who called F_SETOWN is root or has the target's uid."""
         owner = self.owner.creds
@@ -109,3 +119,21 @@ class AsyncWatch(Entry):
         target = task.creds
         mine = (owner.euid, owner.ruid)
         return owner.euid == 0 or target.suid in mine or target.ruid in mine
+
+
+class UrgentWatch(AsyncWatch):
+    """SIGURG, which the owner of a socket gets without O_ASYNC (socket(7), "Signals"). An event of PRI alone is the
+    announcement of urgent data; with others it says that the data is there."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, file: File, owner: Owner) -> None:
+        super().__init__(kernel, file, owner)
+        self.mask = PRI
+
+    def wake(self, events: int) -> None:
+        if events == PRI:
+            super().wake(events)
+
+    def signo(self) -> int:
+        return SIGURG

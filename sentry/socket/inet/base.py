@@ -161,5 +161,3 @@ class InetSocket(Socket):
 
     def ioctl(self, t: Task, request: int, arg: int) -> int:
         raise ENOTTY
-
-

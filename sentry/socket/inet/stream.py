@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from vfs.core.file import File
 
+
 class InetStream(InetSocket):
     """`urgent`: the last `receive` gave urgent data, which is not part of the stream."""
 
@@ -52,9 +53,7 @@ class InetStream(InetSocket):
     discards = True
     has_urgent = True
 
-    def __init__(
-        self, t: Task, domain: int, protocol: int, flags: int, endpoint: TcpSocket | None = None
-    ) -> None:
+    def __init__(self, t: Task, domain: int, protocol: int, flags: int, endpoint: TcpSocket | None = None) -> None:
         super().__init__(t, domain, SOCK_STREAM, protocol, flags)
         self.urgent = False
         if endpoint is None:
