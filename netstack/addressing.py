@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.errors import EADDRNOTAVAIL, EEXIST, EINVAL, ENOBUFS
+from netstack.errors import EACCES, EADDRNOTAVAIL, EEXIST, EINVAL, ENOBUFS
 from netstack.iface import (
     DADFAILED,
     DEPRECATED,
@@ -21,6 +21,7 @@ from netstack.iface import (
     Address,
     Interface,
 )  # fmt: skip
+from netstack.lifetimes import Lifetimes
 from netstack.route import (
     BROADCAST,
     LOCAL,
@@ -33,6 +34,7 @@ from netstack.route import (
     masked,
     within,
 )
+from netstack.wire import ipv6
 
 if TYPE_CHECKING:
     from netstack.stack import Stack
@@ -48,8 +50,10 @@ class Addressing:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
+        self._lifetimes = Lifetimes(stack)
+        self.of_route = self._lifetimes.of_route
 
-    def add(self, iface: Interface, address: Address) -> None:
+    def add(self, iface: Interface, address: Address, check: bool = True) -> None:
         bits = len(address.local) * 8
         if bits not in (32, 128) or not 0 <= address.prefix <= bits or not any(address.local):
             raise EINVAL
@@ -63,7 +67,7 @@ class Addressing:
         if bits == 32:
             self._add4(iface, address)
         else:
-            self._add6(iface, address)
+            self._add6(iface, address, check)
 
     def remove(self, iface: Interface, address: Address) -> None:
         for entry in iface.addresses:
@@ -80,13 +84,15 @@ class Addressing:
         """The same address with other flags or lifetimes."""
         iface.addresses[iface.addresses.index(old)] = new
         self._usable(iface, new)
+        self._lifetimes.of_address(new)
         self.stack.changed("address", (iface, new))
 
     def up(self, iface: Interface) -> None:
         stack = self.stack
-        if iface.flags & IFF_LOOPBACK and not stack.settings.ipv6_disable and iface.find(LOOPBACK6) is None:
+        with_ipv6 = iface.ipv6 and not stack.settings.ipv6_disable
+        if iface.flags & IFF_LOOPBACK and with_ipv6 and iface.find(LOOPBACK6) is None:
             self.add(iface, Address(LOOPBACK6, 128, SCOPE_HOST, flags=PERMANENT))
-        if iface.flags & IFF_MULTICAST and not stack.settings.ipv6_disable:
+        if iface.flags & IFF_MULTICAST and with_ipv6:
             stack.routes.add(
                 Route(b"\xff" + bytes(15), 8, iface.index, metric=METRIC6, table=TABLE_LOCAL, kind=MULTICAST,
                       protocol=PROTO_KERNEL)
@@ -94,11 +100,13 @@ class Addressing:
         for address in iface.addresses:
             if len(address.local) == 4:
                 self._connect4(iface, address)
+            elif address.prefix < 128 and not address.flags & NOPREFIXROUTE:
+                self._add_route(self._connected6(iface, address))
 
     def down(self, iface: Interface) -> None:
         """All routes of the interface but those of its IPv4 addresses themselves go, and its IPv6 addresses."""
-        if not self.stack.settings.ipv6_keep_addr_on_down:
-            for address in [entry for entry in iface.addresses if len(entry.local) == 16]:
+        for address in [entry for entry in iface.addresses if len(entry.local) == 16]:
+            if not self.stack.settings.ipv6_keep_addr_on_down:
                 self._remove6(iface, address)
         self.stack.routes.remove_where(
             lambda route: route.oif == iface.index and not (route.kind == LOCAL and len(route.dst) == 4)
@@ -116,6 +124,7 @@ class Addressing:
         self._usable(iface, address)
         stack = self.stack
         stack.changed("address", (iface, address))
+        self._lifetimes.of_address(address)
         self._add_route(self._own4(iface, address))
         if iface.up:
             self._connect4(iface, address)
@@ -190,13 +199,23 @@ class Addressing:
 
     # IPv6.
 
-    def _add6(self, iface: Interface, address: Address) -> None:
+    def _add6(self, iface: Interface, address: Address, check: bool) -> None:
         flags = address.flags | (PERMANENT if address.valid_ns is None else 0)
+        stack = self.stack
+        if not iface.ipv6 or stack.settings.ipv6_disable:
+            raise EACCES
+        checked = check and stack.autoconf.needs_check(iface, address)
+        flags = flags & ~(TENTATIVE | DADFAILED) | (TENTATIVE if checked else 0)
         address = address._replace(flags=flags, scope=scope6(address.local))
         iface.addresses.append(address)
         self._usable(iface, address)
-        self.stack.changed("address", (iface, address))
+        stack.changed("address", (iface, address))
+        self._lifetimes.of_address(address)
         self._add_route(self._own6(iface, address))
+        if iface.kind == "ether":
+            stack.memberships.join(iface, ipv6.solicited_node(address.local), address.local)
+            if checked and iface.up:
+                stack.autoconf.check(iface, address)
         if address.prefix < 128 and not address.flags & NOPREFIXROUTE:
             self._add_route(self._connected6(iface, address))
 
@@ -212,6 +231,9 @@ class Addressing:
 
     def _remove6(self, iface: Interface, address: Address) -> None:
         iface.addresses.remove(address)
+        if iface.kind == "ether":
+            self.stack.autoconf.removed(iface, address)
+            self.stack.memberships.leave(iface, ipv6.solicited_node(address.local), address.local)
         self._forget(address.local)
         gone = [self._own6(iface, address)]
         network = self._connected6(iface, address)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from netstack.errors import EAFNOSUPPORT, EINVAL, ENETUNREACH, ENODEV
 from netstack.iface import IFF_LOOPBACK
+from netstack.neighbor import FAILED
 from netstack.route import BROADCAST, LOCAL, Route
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ ANY4, ANY6 = bytes(4), bytes(16)
 LOOPBACK4, LOOPBACK6 = b"\x7f\0\0\x01", bytes(15) + b"\x01"
 BROADCAST4 = b"\xff\xff\xff\xff"
 FLOWS_AT_MOST = 4096
-PATH_MTUS_AT_MOST = 4096
+PATHS_AT_MOST = 4096  # of which a path MTU, or a redirect, is known
 
 
 class Flow:
@@ -31,8 +33,8 @@ class Flow:
     """
 
     __slots__ = (
-        "broadcast", "dst", "expires_ns", "generation", "iface", "local", "mtu", "multicast", "neighbor", "next_hop",
-        "src", "stack", "sum",
+        "broadcast", "bucket", "dst", "expires_ns", "generation", "iface", "limit", "local", "mtu", "multicast",
+        "neighbor", "next_hop", "special", "src", "stack", "sum", "ttl", "version",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,16 @@ class Flow:
         self.neighbor = neighbor
         self.expires_ns = expires_ns  # when a path MTU is forgotten; 0 for never
         self.sum = int.from_bytes(src) + int.from_bytes(dst)  # 2**16 is 1 modulo 65535: a number is its words' sum
+        self.version = 4 if len(dst) == 4 else 6
+        self.special = local or broadcast or multicast
+        self.bucket = stack.output.bucket(dst)
+        settings = stack.settings
+        if self.version == 4:
+            self.limit = min(mtu, 65535)
+            self.ttl = 1 if multicast else settings.default_ttl
+        else:
+            self.limit = min(mtu, 65575)
+            self.ttl = 1 if multicast else iface.hop_limit or settings.ipv6_hop_limit
 
     def fresh(self) -> bool:
         """False once routes, addresses or a path MTU changed: ask for the flow again."""
@@ -71,6 +83,7 @@ class Flows:
         self.stack = stack
         self._known: dict[tuple[bytes, bytes | None, int, int, bool], Flow] = {}
         self.path_mtus: dict[bytes, tuple[int, int]] = {}  # by destination: the MTU and when it is forgotten
+        self.redirects: dict[bytes, tuple[bytes, int]] = {}  # by destination: the first hop, and until when
 
     def find(self, dst: bytes, src: bytes | None = None, oif: int = 0, tos: int = 0, any_source: bool = False) -> Flow:
         """The way to `dst`: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL (also for a source that is not ours, unless
@@ -166,6 +179,8 @@ class Flows:
         mtu, expires_ns = iface.mtu, 0
         if route is not None and route.mtu:
             mtu = min(mtu, route.mtu)
+        if len(dst) == 16 and iface.mtu6:
+            mtu = min(mtu, iface.mtu6)
         if dst in self.path_mtus:
             path_mtu, expires_ns = self.path_mtus[dst]
             if expires_ns > stack.now_ns:
@@ -173,6 +188,11 @@ class Flows:
             else:
                 del self.path_mtus[dst]
                 expires_ns = 0
+        if dst in self.redirects and not broadcast and not multicast:
+            gateway, until_ns = self._redirected(dst, iface)
+            if gateway:
+                next_hop = gateway
+                expires_ns = min(expires_ns or until_ns, until_ns)
         neighbor = None
         if iface.kind == "ether":
             neighbor = stack.neighbors.hop(iface, next_hop, broadcast, multicast)
@@ -181,13 +201,39 @@ class Flows:
             expires_ns=expires_ns,
         )  # fmt: skip
 
-    def learn_mtu(self, dst: bytes, mtu: int, lifetime_ns: int) -> None:
-        """A router says that the path to `dst` is this narrow (RFC 1191 section 5, RFC 8201 section 5.2). Never below
-        the least that a path must carry, never wider than it was, and the table is bounded: the oldest goes."""
+    def try_mtu(self, dst: bytes, mtu: int, lifetime_ns: int, tell: Callable[[], bool]) -> None:
+        """A router says that the path to `dst` is this narrow (RFC 1191 section 5, RFC 8201 section 5.2). It is
+        believed when `tell` finds somebody who has sent the packet that it is about. A path never gets wider by this,
+        and the table is bounded: the oldest goes."""
         known = self.path_mtus.get(dst)
-        if known is not None and known[0] <= mtu and known[1] > self.stack.now_ns:
+        now_ns = self.stack.now_ns
+        if known is not None and known[0] <= mtu and known[1] > now_ns:
+            tell()
             return
-        while len(self.path_mtus) >= PATH_MTUS_AT_MOST:
-            del self.path_mtus[next(iter(self.path_mtus))]
-        self.path_mtus[dst] = (mtu, self.stack.now_ns + lifetime_ns)
+        self.path_mtus[dst] = (mtu, now_ns + lifetime_ns)
         self.stack.generation += 1
+        if tell():
+            while len(self.path_mtus) > PATHS_AT_MOST:
+                del self.path_mtus[next(iter(self.path_mtus))]
+            return
+        if known is None:
+            self.path_mtus.pop(dst, None)
+        else:
+            self.path_mtus[dst] = known
+        self.stack.generation += 1
+
+    def redirect(self, dst: bytes, gateway: bytes, lifetime_ns: int) -> None:
+        """A router knows a better first hop on the same link; it is taken for a while."""
+        while len(self.redirects) >= PATHS_AT_MOST:
+            del self.redirects[next(iter(self.redirects))]
+        self.redirects[dst] = (gateway, self.stack.now_ns + lifetime_ns)
+        self.stack.generation += 1
+
+    def _redirected(self, dst: bytes, iface: Interface) -> tuple[bytes, int]:
+        """The hop that a redirect has named, and until when; nothing when the link does not know it any more."""
+        gateway, until_ns = self.redirects[dst]
+        if until_ns <= self.stack.now_ns:
+            del self.redirects[dst]
+            return b"", 0
+        neighbor = self.stack.neighbors.find(iface, gateway)
+        return (b"", 0) if neighbor is not None and neighbor.state == FAILED else (gateway, until_ns)

@@ -4,11 +4,14 @@ Values are what the files under /proc/sys/net say: seconds where they say second
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Settings:
-    """Written by anybody at any time; read where the value is needed, never cached."""
+    """Written by anybody at any time, which `changed` is told of by name; read where the value is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[str], None]) -> None:
+        self.changed: Callable[[str], None] = _nobody
         # net.ipv4
         self.ip_forward = 0
         self.default_ttl = 64
@@ -139,3 +142,12 @@ class Settings:
         self.optmem_max = 20480
         self.udp_rmem_min = 4096
         self.udp_wmem_min = 4096
+        self.changed = changed
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+        self.changed(name)
+
+
+def _nobody(name: str) -> None:
+    """Who hears of the defaults."""
