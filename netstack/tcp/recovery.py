@@ -1,6 +1,6 @@
 """What of the data sent has arrived, what is lost, and how much may be sent (RFC 8985, 6675, 6937, 5682, 4015).
 
-Theory of operation. Positions are sequence numbers that do not wrap: 32 bits continued (`unwrap`), so they compare as
+Theory of operation. Positions are sequence numbers that do not wrap (`scoreboard.unwrap`), so they compare as
 integers. `Recovery` is told of every range sent (`sent`; a range is what went to the device at once, up to 64 KiB of
 many segments), of every acknowledgement (`acked`) and of its timer (`expire` at `deadline_ns`), and answers what is to
 be sent again (`next_retransmit`) and how much may go (`allowance`). It sends nothing and arms nothing itself:
@@ -48,11 +48,6 @@ REORDER_ROUNDS: Final = 16  # repairs for which a wider reordering window is kep
 DELAYED_ACK_NS: Final = 200_000_000  # how long a lone segment's acknowledgement may take (RFC 8985, 7.2: WCDelAckT)
 FIRST_PROBE_NS: Final = 1_000_000_000  # without a round trip measured
 MILLISECOND: Final = 1_000_000
-
-
-def unwrap(seq: int, near: int) -> int:
-    """The position with these 32 low bits that is nearest to `near`."""
-    return near + (((seq - near) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
 class Recovery(Scoreboard):

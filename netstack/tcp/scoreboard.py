@@ -27,6 +27,11 @@ NEVER: Final = 1 << 126  # later than any time
 _start = attrgetter("start")
 
 
+def unwrap(seq: int, near: int) -> int:
+    """The position with these 32 low bits that is nearest to `near`."""
+    return near + (((seq - near) + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
 class Range:
     """[start, end), last sent at `sent_ns`, first at `first_ns`; `again`: more than once."""
 

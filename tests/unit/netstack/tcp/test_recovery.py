@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from netstack.tcp import recovery, scoreboard
 from netstack.tcp.congestion import Reno
-from netstack.tcp.recovery import CWR, DISORDER, LOSS, OPEN, RECOVERY, Recovery, unwrap
+from netstack.tcp.recovery import CWR, DISORDER, LOSS, OPEN, RECOVERY, Recovery
 from netstack.tcp.rtt import RttEstimator
+from netstack.tcp.scoreboard import unwrap
 from tests.unit.netstack.tcp.flow import MS, MSS, SECOND, START
 
 T0 = 10 * SECOND
