@@ -1,4 +1,4 @@
-"""The Internet checksum (RFC 1071) by the engine: what Python adds up in a microsecond a kilobyte, C does in a tenth."""
+"""The Internet checksum (RFC 1071) by the engine, which adds up faster than Python."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from sentry.abi.errno import (
 )
 from sentry.abi.flags import (
     AF_INET,
-    AF_INET6,
     CAP_NET_BIND_SERVICE,
     SO_ACCEPTCONN,
     SO_DOMAIN,

@@ -1,4 +1,4 @@
-"""setsockopt(2) and getsockopt(2) of AF_INET and AF_INET6: the tables (tables.py) and the options that they do not hold.
+"""setsockopt(2) and getsockopt(2) of AF_INET and AF_INET6: the tables (tables.py), and options that they do not hold.
 
 An option's value lives in the endpoint's `options` where the stack knows it, else in `InetOptions.kept`, so that it can
 be read back. A family's socket adds its own by overriding `set_option` and `get_option`.

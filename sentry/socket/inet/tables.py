@@ -1,5 +1,7 @@
-"""Options of IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP and SOL_SOCKET by number (ip(7), ipv6(7), tcp(7), socket(7)): what each
-is called in the stack, what it is at first, and what it may be. Numbers that need more than this are in options.py.
+"""Options of IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP and SOL_SOCKET by number (ip(7), ipv6(7), tcp(7), socket(7)).
+
+What each is called in the stack, what it is at first, and what it may be. Numbers that need more than this are in
+options.py and tcp_options.py.
 """
 
 from __future__ import annotations
@@ -14,8 +16,13 @@ PKTINFO_2292, HOPOPTS_2292, DSTOPTS_2292, RTHDR_2292, HOPLIMIT_2292 = 2, 3, 4, 5
 
 
 class Option(NamedTuple):
-    """A number between `low` and `high`. `name` is the attribute of the endpoint's options that holds it; where the
-    stack has none it is kept and given back. `cap` is the capability that setting it takes, -1 for none. `system` is the sysctl whose value holds while this one is -1."""
+    """A number between `low` and `high`.
+
+    name     the attribute of the endpoint's options that holds it; where the stack has none it is kept and given back
+    cap      the capability that setting it takes, -1 for none
+    boolean  any number that is not 0 is 1
+    system   the sysctl whose value holds while this one is -1
+    """
 
     name: str
     start: int = 0
