@@ -10,6 +10,8 @@ from sentry.abi.errno import Errno
 from sentry.boot import BootConfig, BootError
 from sentry.kernel.fs_context import FsContext
 from sentry.kernel.kernel import Kernel, Uts
+from sentry.net import tun
+from sentry.net.namespace import initial
 from sentry.platform import launch
 from syscalls.profile import Profile
 from syscalls.registry import numbers
@@ -82,6 +84,7 @@ def _platform(config: BootConfig) -> Platform:
 def _kernel(config: BootConfig, platform: Platform) -> Kernel:
     kernel = Kernel(platform, config)
     platform.take(kernel)
+    kernel.net = initial(kernel)
     kernel.released = False
     kernel.mortal_init = config.mortal_init
     kernel.backing = config.backing_fd
@@ -114,6 +117,7 @@ def _mounts(kernel: Kernel, config: BootConfig) -> Path:
     ):
         setup.register(name, maker)
     devices.register()
+    tun.register()
     try:
         return build_mounts(kernel, config)
     except Errno as err:

@@ -8,7 +8,7 @@ from sentry.abi.const import tasks as k
 from sentry.abi.errno import E2BIG, EBADF, EINVAL, ENOSYS, EOPNOTSUPP, EPERM
 from sentry.abi.structs import CLONE_ARGS
 from sentry.kernel.clone3 import CloneRequest, allow_redirected, redirect
-from sentry.kernel.fork import begin_clone
+from sentry.kernel.fork import NAMESPACES, begin_clone
 from syscalls.args import Addr, CloneFlags, Size
 from syscalls.registry import CONTINUE, DEFERRED, syscall
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NR_CLONE, NR_CLONE3 = 56, 435
 CSIGNAL, CLONE_DETACHED = 0xFF, 0x40_0000
-REWRITTEN = k.CLONE_PIDFD | k.CLONE_PTRACE | k.CLONE_UNTRACED
+REWRITTEN = k.CLONE_PIDFD | k.CLONE_PTRACE | k.CLONE_UNTRACED | NAMESPACES & ~k.CLONE_NEWTIME
 KNOWN = 0xFFFF_FFFF | k.CLONE_CLEAR_SIGHAND | k.CLONE_INTO_CGROUP
 MAX_PID_NS_LEVEL = 32
 NSIG = 64
@@ -32,7 +32,7 @@ SPAWN = k.CLONE_VM | k.CLONE_VFORK
 FALLING_BACK = (THREAD, SPAWN, SPAWN | k.CLONE_CLEAR_SIGHAND)
 
 
-@syscall("clone", CloneFlags, Addr, Addr, Addr, Addr, support="partial", note="no new namespaces")
+@syscall("clone", CloneFlags, Addr, Addr, Addr, Addr, support="partial", note="new namespaces: of network and mounts")
 def sys_clone(t: Task, flags: int, stack_addr: int, parent_tid_addr: int, child_tid_addr: int, tls: int) -> int:
     flags &= 0xFFFF_FFFF
     if t.clone_request is not None and allow_redirected(t, flags):
@@ -63,7 +63,7 @@ def sys_vfork(t: Task) -> int:
 @syscall(
     "clone3", Addr, Size, support="partial",
     note="ENOSYS for the flags of pthread_create and posix_spawn: their clone instead is quicker than a rewritten "
-    "call; no new namespaces, set_tid, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP",
+    "call; new namespaces of network and mounts only; no set_tid, CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP",
 )  # fmt: skip
 def sys_clone3(t: Task, args_addr: int, size: int) -> int:
     flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup = _read(

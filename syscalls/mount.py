@@ -27,7 +27,7 @@ from syscalls.args import Addr, MountFlags, Path, PathOrNull, Text, UmountFlags
 from syscalls.registry import syscall
 from vfs.core import setup
 from vfs.core.dentry import forget
-from vfs.core.mount import PER_MOUNT, Mount
+from vfs.core.mount import PER_MOUNT, Mount, mounts_of
 from vfs.core.walk import FOLLOW, walk
 from vfs.fs import boot
 from vfs.proc import root as proc
@@ -68,7 +68,7 @@ def sys_mount(t: Task, source: bytes | None, target: bytes, type_addr: int, flag
     options = t.mem.read_some(data_addr, PAGE).partition(b"\0")[0] if data_addr else b""
     at = walk(t, AT_FDCWD, target)
     t.creds.require(CAP_SYS_ADMIN)
-    mounts = t.kernel.mounts
+    mounts = mounts_of(t)
     if flags & (MS_REMOUNT | MS_BIND) == MS_REMOUNT | MS_BIND:
         _top(at).flags = flags & PER_MOUNT
     elif flags & MS_REMOUNT:
@@ -77,7 +77,7 @@ def sys_mount(t: Task, source: bytes | None, target: bytes, type_addr: int, flag
     elif flags & MS_BIND:
         mounts.bind(_source(t, source), at, bool(flags & MS_REC))
     elif flags & PROPAGATION:
-        _top(at)  # every mount is private: there is one namespace, and nothing to propagate to
+        _top(at)  # every mount is private: nothing is ever propagated
     elif flags & MS_MOVE:
         mounts.move(_top(_source(t, source)), at)
     else:
@@ -111,7 +111,7 @@ def sys_umount2(t: Task, target: bytes, flags: int) -> int:
     t.creds.require(CAP_SYS_ADMIN)
     if flags & MNT_EXPIRE and flags & (MNT_FORCE | MNT_DETACH):
         raise EINVAL
-    marked = {other for other in t.kernel.mounts if other.expiring} if flags & MNT_EXPIRE else ()
+    marked = {other for other in mounts_of(t) if other.expiring} if flags & MNT_EXPIRE else ()
     place = walk(t, AT_FDCWD, target, 0 if flags & UMOUNT_NOFOLLOW else FOLLOW)
     while place.dentry in place.mount.children:  # "." and "/" may lie below others, and the uppermost is meant
         place = place.mount.children[place.dentry].top()
@@ -124,8 +124,9 @@ def sys_umount2(t: Task, target: bytes, flags: int) -> int:
         if mount not in marked:
             mount.expiring = True
             raise EAGAIN
-    t.kernel.mounts.detach(mount, bool(flags & MNT_DETACH))
-    if not any(other.fs is mount.fs for other in t.kernel.mounts):
+    mounts_of(t).detach(mount, bool(flags & MNT_DETACH))
+    spaces = {mounts_of(task) for task in t.kernel.tasks.values()}
+    if not any(other.fs is mount.fs for space in spaces for other in space):
         forget(mount.fs.root)
     return 0
 
@@ -149,7 +150,7 @@ def sys_pivot_root(t: Task, new_root: bytes, put_old: bytes) -> int:
     old = walk(t, AT_FDCWD, put_old)
     if not new.dentry.inode.is_dir or not old.dentry.inode.is_dir:
         raise ENOTDIR
-    mounts = t.kernel.mounts
+    mounts = mounts_of(t)
     root = t.fs.root
     if new.mount is root.mount or old.mount is root.mount:
         raise EBUSY

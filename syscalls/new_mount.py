@@ -15,7 +15,7 @@ from syscalls.registry import syscall
 from vfs.anon.fs_config import CONFIGURED, FAILED, MADE, MOUNTED, OPTIONS_LIMIT, PICKED, FsConfig, TreeFile
 from vfs.core import setup
 from vfs.core.anon import is_anon, path_of
-from vfs.core.mount import Mount
+from vfs.core.mount import Mount, mounts_of
 from vfs.core.open_dir import PathFile
 from vfs.core.walk import FOLLOW, walk
 from vfs.fs.tmpfs import TmpFs
@@ -199,7 +199,7 @@ def sys_fsmount(t: Task, fd: int, flags: int, attributes: int) -> int:
     config.phase, config.readonly = MOUNTED, None
     config.options.clear()
     t.fds.need_room()
-    return t.fds.install(TreeFile(mount, t.kernel.mounts), bool(flags & 1))
+    return t.fds.install(TreeFile(mount, mounts_of(t)), bool(flags & 1))
 
 
 def _mount_flags(attributes: int) -> int:
@@ -221,7 +221,7 @@ def _open_tree(t: Task, dirfd: int, path_addr: int, flags: int) -> PathFile:
     t.fds.need_room()
     if not flags & k.OPEN_TREE_CLONE:
         return PathFile(place, O_PATH)
-    return TreeFile(t.kernel.mounts.clone(place, bool(flags & AT_RECURSIVE)), t.kernel.mounts)
+    return TreeFile(mounts_of(t).clone(place, bool(flags & AT_RECURSIVE)), mounts_of(t))
 
 
 @syscall("open_tree", DirFd, PathAddr, UInt)
@@ -257,7 +257,7 @@ def sys_move_mount(t: Task, from_dirfd: int, from_addr: int, to_dirfd: int, to_a
     source = _place(t, from_dirfd, from_addr, bool(flags & k.MOVE_MOUNT_F_EMPTY_PATH),
                     bool(flags & k.MOVE_MOUNT_F_SYMLINKS))  # fmt: skip
     at = _place(t, to_dirfd, to_addr, bool(flags & k.MOVE_MOUNT_T_EMPTY_PATH), bool(flags & k.MOVE_MOUNT_T_SYMLINKS))
-    mounts = t.kernel.mounts
+    mounts = mounts_of(t)
     mount = _top(source)
     there = set(mounts)
     if at.mount not in there or mount is mounts.root:

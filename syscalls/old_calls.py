@@ -9,6 +9,7 @@ from sentry.abi.errno import E2BIG, EINVAL, EOPNOTSUPP
 from syscalls.args import Addr, Int, UInt, ULong
 from syscalls.registers import int32
 from syscalls.registry import syscall
+from vfs.core.mount import mounts_of
 from vfs.proc.system import FILESYSTEMS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def sys_sysfs(t: Task, option: int, arg: int, buf_addr: int) -> int:
 @syscall("ustat", UInt, Addr)
 def sys_ustat(t: Task, dev: int, buf_addr: int) -> int:
     """The file system with a device number, in the encoding of stat(2)'s old form."""
-    for mount in t.kernel.mounts:
+    for mount in mounts_of(t):
         if _old_dev(mount.fs.dev) == dev:
             st = mount.fs.statfs()
             t.mem.write(buf_addr, USTAT.pack(int32(st.bfree), st.ffree, b"", b""))

@@ -12,7 +12,7 @@ from sentry.abi.const.rights import CAP_SYS_ADMIN
 from sentry.abi.errno import E2BIG, EINVAL, ENOENT, EOVERFLOW, EPERM
 from syscalls.args import Addr, Size, UInt
 from syscalls.registry import syscall
-from vfs.core.mount import Mount
+from vfs.core.mount import Mount, mounts_of
 from vfs.core.walk import dentry_name, path_name
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _request(t: Task, addr: int) -> tuple[int, int]:
 
 
 def _find(t: Task, number: int) -> Mount:
-    for mount in t.kernel.mounts:
+    for mount in mounts_of(t):
         if unique_id(mount) == number:
             return mount  # type: ignore[no-any-return]
     raise ENOENT
@@ -89,7 +89,7 @@ def sys_listmount(t: Task, request_addr: int, ids_addr: int, room: int, flags: i
         top = _find(t, number).top()
         if not path_name(top, root).startswith(b"/"):
             t.creds.require(CAP_SYS_ADMIN)
-    found = [unique_id(mount) for mount in t.kernel.mounts if _reachable(mount, top)]
+    found = [unique_id(mount) for mount in mounts_of(t) if _reachable(mount, top)]
     found = [each for each in found if each != number]
     if flags & LISTMOUNT_REVERSE:
         found = [each for each in reversed(found) if not last or each < last]

@@ -9,6 +9,7 @@ from sentry.abi.errno import EINVAL, ESPIPE
 from syscalls.args import Fd, Off, UInt
 from syscalls.registry import syscall
 from vfs.core.anon import path_of
+from vfs.core.mount import mounts_of
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -29,7 +30,7 @@ def sys_fdatasync(t: Task, file: File) -> int:
 
 @syscall("sync", support="partial", note="what is dirty in the host's cache is left to the host")
 def sys_sync(t: Task) -> int:
-    for mount in t.kernel.mounts:
+    for mount in mounts_of(t):
         mount.fs.sync()
     return 0
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.errno import EAGAIN, Errno
 from sentry.engine._engine import lib
-from sentry.kernel.fork import CLONE_PIDFD, CLONE_PTRACE, CLONE_UNTRACED, add_child, check_clone
+from sentry.kernel.fork import CLONE_PIDFD, CLONE_PTRACE, CLONE_UNTRACED, NAMESPACES, add_child, check_clone
 from sentry.kernel.stops import (
     ERESTARTNOINTR,
     ERESTARTSYS,
@@ -50,13 +50,16 @@ ARGUMENTS = (RDI, RSI, RDX, R10, R8)
 class CloneRequest:
     """What to run instead; `saved` are the argument registers of the guest's call `nr`; `entered`: ours goes on."""
 
-    __slots__ = ("nr", "flags", "stack", "parent_tid", "child_tid", "tls", "pidfd_addr", "saved", "entered")
+    __slots__ = (
+        "child_tid", "entered", "flags", "namespaces", "nr", "parent_tid", "pidfd_addr", "saved", "stack", "tls",
+    )  # fmt: skip
 
     def __init__(
         self, nr: int, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int, pidfd_addr: int
     ) -> None:
         self.nr = nr
-        self.flags = flags & ~(CLONE_PIDFD | CLONE_PTRACE | CLONE_UNTRACED)  # nobody traces a guest
+        self.flags = flags & ~(CLONE_PIDFD | CLONE_PTRACE | CLONE_UNTRACED | NAMESPACES)  # nobody traces a guest
+        self.namespaces = flags & NAMESPACES  # the Sentry's business, the host makes none
         self.stack = stack
         self.parent_tid = parent_tid
         self.child_tid = child_tid
@@ -68,7 +71,7 @@ class CloneRequest:
 
 def redirect(t: Task, request: CloneRequest) -> None:
     """Check and start; the call is answered later. Errno when it may not be made."""
-    check_clone(t, request.flags)
+    check_clone(t, request.flags | request.namespaces)
     if request.pidfd_addr is not None:
         number = t.fds.install(File())  # is there room, and which number will it be
         t.fds.close(number)
@@ -130,7 +133,8 @@ def _made(t: Task, request: CloneRequest) -> None:
     if host_tid <= 0:
         return
     saved = request.saved
-    child = add_child(t.kernel, t, host_tid, request.flags, lambda task, status: _child_stopped(task, status, saved))
+    flags = request.flags | request.namespaces
+    child = add_child(t.kernel, t, host_tid, flags, lambda task, status: _child_stopped(task, status, saved))
     if request.pidfd_addr is not None:
         try:
             t.mem.put_i32(request.pidfd_addr, t.fds.install(PidFile(child.group, 0), True))

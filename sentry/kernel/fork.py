@@ -18,6 +18,8 @@ from sentry.kernel.stops import EVENT_CLONE, EVENT_FORK, EVENT_VFORK, RestartNow
 from sentry.kernel.task import Task
 from sentry.kernel.thread_group import AddressSpace, ThreadGroup
 from sentry.mm.user import UserMemory
+from sentry.net.namespace import NetNamespace
+from vfs.core.mount import mounts_of
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT = 0x1000, 0x2000, 0x4000, 0x8000
 CLONE_THREAD, CLONE_SYSVSEM, CLONE_UNTRACED = 0x1_0000, 0x4_0000, 0x80_0000
+CLONE_NEWNS, CLONE_NEWNET = 0x2_0000, 0x4000_0000
 NAMESPACES = 0x80 | 0x2_0000 | 0x200_0000 | 0x400_0000 | 0x800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000
 CLONE_INTO_CGROUP = 0x2_0000_0000
 CAP_SYS_ADMIN, CAP_SYS_RESOURCE = 21, 24
@@ -34,7 +37,7 @@ SCHED_RESET_ON_FORK = 0x4000_0000
 def check_clone(t: Task, flags: int) -> None:
     """Errno when `t` may not clone with `flags`."""
     if flags & NAMESPACES:
-        raise EPERM
+        check_namespaces(t, flags)
     if flags & CLONE_THREAD and not flags & CLONE_SIGHAND or flags & CLONE_SIGHAND and not flags & CLONE_VM:
         raise EINVAL
     if t.on_stop is not None:  # another purpose is bringing it to a stop: that first, then the call is made again
@@ -42,6 +45,15 @@ def check_clone(t: Task, flags: int) -> None:
     nproc = t.group.limits.nproc
     if len(t.kernel.tasks) >= nproc and _has_as_many(t, nproc):
         raise EAGAIN
+
+
+def check_namespaces(t: Task, flags: int) -> None:
+    """New ones are those of the network and of mounts, for who has CAP_SYS_ADMIN."""
+    if flags & CLONE_NEWNS and flags & CLONE_FS:
+        raise EINVAL
+    if flags & NAMESPACES & ~(CLONE_NEWNS | CLONE_NEWNET):
+        raise EPERM
+    t.creds.require(CAP_SYS_ADMIN)
 
 
 def begin_clone(t: Task, flags: int) -> None:
@@ -89,7 +101,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
         fds = t.fds
     else:
         fds = t.fds.copy()
-    fs = t.fs if flags & CLONE_FS else t.fs.copy()
+    fs = t.fs if flags & CLONE_FS else t.fs.part(mounts_of(t)) if flags & CLONE_NEWNS else t.fs.copy()
     if flags & CLONE_THREAD:
         group = t.group
     else:
@@ -111,6 +123,7 @@ def add_child(kernel: Kernel, t: Task, host_tid: int, flags: int, at_stop: StopH
             group.vfork_parent = t
             t.vforking = True
     child = Task(kernel, host_tid, group, fds, fs, t.creds, UserMemory(host_tid))
+    child.net = NetNamespace(kernel, first=False) if flags & CLONE_NEWNET else t.net
     if flags & CLONE_SYSVSEM:
         if t.undo is None:
             t.undo = UndoList()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sentry.kernel.parking import Parked
     from sentry.kernel.thread_group import ThreadGroup
     from sentry.mm.user import UserMemory
+    from sentry.net.namespace import NetNamespace
     from vfs.core.fd_table import FdTable
 
 
@@ -25,6 +26,7 @@ class Task:
     """One host thread. Handlers call it `t`.
 
     host_tid   its number in the Sentry's pid namespace; `tid` is what the guest sees, learnt when first asked for
+    net        the network namespace; threads may each have their own (setns(2))
     parked     the call it sleeps in, as data, or None
     on_stop    what to do at its next ptrace stop, or None; `traced` says that a SEIZE is in force
     """
@@ -34,7 +36,7 @@ class Task:
         "dead",
         "checked_epoch", "clone_pending", "vforking", "stat_fd", "continued_nr", "exec_pending", "saved_deadline",
         "queued_exact", "siginfos", "personality", "call", "ended", "affinity", "policy", "clone_request",
-        "in_place", "undo", "mempolicy", "ioprio",
+        "in_place", "undo", "mempolicy", "ioprio", "net",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +50,7 @@ class Task:
         self.fs = fs
         self.creds = creds
         self.mem = mem
+        self.net: NetNamespace = kernel.net
         self._tid = 0
         self.request_id = 0  # the notification being handled or parked, 0 when none is open
         self.call: tuple[int, tuple[int, ...]] = (-1, ())  # number and registers of that call, kept for strace

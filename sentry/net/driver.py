@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 class Driver:
     """`stack` is set once, by its owner: the stack wants `wakeup` before it exists."""
 
-    __slots__ = ("_due", "_kernel", "_now", "_timer", "stack")
+    __slots__ = ("_due", "_ended", "_kernel", "_now", "_timer", "stack")
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._now = kernel.now_ns
         self._due = False  # a turn is on its way
+        self._ended = False
         self._timer: Timer | None = None
         self.stack: Stack
 
@@ -35,8 +36,22 @@ class Driver:
             self._due = True
             self._kernel.defer(self._turn)
 
+    def end(self) -> None:
+        """Nobody is left in the namespace: its interfaces go, and the stack, whose parts hold each other."""
+        stack = self.enter()
+        for iface in tuple(stack.interfaces.values()):
+            if iface is not stack.loopback:
+                stack.remove_interface(iface)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._ended = self._due = True  # no turn is asked for any more
+        vars(stack).clear()
+
     def _turn(self) -> None:
         """One bounded stretch of the stack's work; it asks again for what it leaves."""
+        if self._ended:
+            return
         self._due = False
         try:
             self.stack.advance(self._now())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from os import major, minor
+from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import S_IFDIR, S_IFMT
 from sentry.abi.const.mounts import (
@@ -18,8 +19,12 @@ from sentry.abi.const.mounts import (
     MS_RELATIME,
 )
 from sentry.abi.errno import EBUSY, EINVAL, ENOENT, ENOSPC, ENOTDIR
+from sentry.nsfs import FIRST, new_number
 from vfs.core.dentry import Dentry, Path
 from vfs.core.node import FileSystem
+
+if TYPE_CHECKING:
+    from sentry.kernel.task import Task
 
 MOUNT_LIMIT = 4096  # as a guest's share of fs.mount-max
 PER_MOUNT = (
@@ -97,14 +102,30 @@ def dissolve(mount: Mount) -> None:
 
 
 class MountNamespace:
-    """The tree of mounts; `root` is the mount of "/"."""
+    """The tree of mounts; `root` is the mount of "/". The number of the first one is that of a system's."""
 
-    __slots__ = ("count", "loose", "root")
+    __slots__ = ("copied", "count", "ino", "loose", "root")
 
     def __init__(self, root: Mount) -> None:
         self.root = root
+        self.ino = FIRST[b"mnt"]
+        self.copied = False
         self.count = 1
         self.loose = 0  # mounts of trees that hang nowhere
+
+    def copy(self) -> tuple[MountNamespace, dict[Mount, Mount]]:
+        """CLONE_NEWNS: a namespace with equal mounts, and which of them is whose copy."""
+        new, copies = MountNamespace(self.root), {}
+        for mount in self.root.tree():
+            copies[mount] = twin = Mount(mount.fs, mount.root, mount.flags, mount.source)
+            if mount.parent is not None and mount.point is not None:
+                graft(twin, Path(copies[mount.parent], mount.point))
+        new.root, new.count, new.ino, new.copied = copies[self.root], self.count, new_number(), True
+        return new, copies
+
+    def __del__(self) -> None:
+        if self.copied:  # its last process has gone
+            dissolve(self.root)
 
     def attach(self, mount: Mount, at: Path) -> None:
         """Put `mount` on `at` (already resolved through mounts that sit there)."""
@@ -204,6 +225,12 @@ class MountNamespace:
         for mount in found:
             found.extend(mount.children.values())
         return iter(sorted(found, key=lambda m: m.id))
+
+
+def mounts_of(t: Task) -> MountNamespace:
+    """The namespace that `t` is in: the container's, or one of its own."""
+    space: MountNamespace = t.fs.own_mounts or t.kernel.mounts
+    return space
 
 
 def escape(text: bytes) -> bytes:

@@ -14,6 +14,7 @@ from sentry.abi.errno import Errno
 from sentry.ipc.namespace import ipc
 from vfs.anon.inode import DEV_SHM
 from vfs.core.dentry import Dentry, Path
+from vfs.core.mount import mounts_of
 from vfs.core.walk import path_name
 from vfs.fs.hostfs import HostInode
 from vfs.fs.overlay import OverlayInode
@@ -78,7 +79,7 @@ def _cached(t: Task, wanted: set[Key]) -> Iterator[tuple[Key, Mount, Dentry]]:
     devices = {dev for dev, _ in wanted}
     seen: set[Dentry] = set()
     blobs = BLOB_LIMIT
-    for mount in t.kernel.mounts:
+    for mount in mounts_of(t):
         waiting = [mount.root]
         while waiting:
             dentry = waiting.pop()

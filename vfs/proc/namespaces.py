@@ -1,10 +1,12 @@
-"""/proc/PID/ns (namespaces(7)): one namespace of each kind, with the inode numbers of a system's first ones."""
+"""/proc/PID/ns (namespaces(7)): the namespaces of a process. There are several of the network and of mounts, one of
+each other kind; the first have the inode numbers of a system's first ones."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sentry.abi.const.files import S_IFREG
+from sentry.abi.const.files import S_IFDIR, S_IFREG
+from sentry.abi.const.mounts import NSFS_MAGIC
 from sentry.abi.const.tasks import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -16,22 +18,23 @@ from sentry.abi.const.tasks import (
     CLONE_NEWUTS,
 )
 from sentry.abi.errno import EINVAL, ENOTTY, EPERM
-from vfs.core.anon import path_of
+from sentry.net.namespace import NetNamespace
+from sentry.nsfs import FIRST
+from vfs.core.anon import AnonInode
+from vfs.core.dentry import Dentry, Path
 from vfs.core.file import File, Stat
+from vfs.core.mount import Mount, MountNamespace, mounts_of
 from vfs.core.node import FileSystem, Inode
 from vfs.core.synth import MagicLink, SynthDir, number
 from vfs.proc.subject import Subject
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
-    from vfs.core.dentry import Path
 
-# name: (kind, inode number)
+# name of the link: kind
 NAMESPACES = {
-    b"cgroup": (b"cgroup", 4026531835), b"ipc": (b"ipc", 4026531839), b"mnt": (b"mnt", 4026531841),
-    b"net": (b"net", 4026531840), b"pid": (b"pid", 4026531836), b"pid_for_children": (b"pid", 4026531836),
-    b"time": (b"time", 4026531834), b"time_for_children": (b"time", 4026531834),
-    b"user": (b"user", 4026531837), b"uts": (b"uts", 4026531838),
+    b"cgroup": b"cgroup", b"ipc": b"ipc", b"mnt": b"mnt", b"net": b"net", b"pid": b"pid", b"pid_for_children": b"pid",
+    b"time": b"time", b"time_for_children": b"time", b"user": b"user", b"uts": b"uts",
 }  # fmt: skip
 TYPES = {
     b"cgroup": CLONE_NEWCGROUP, b"ipc": CLONE_NEWIPC, b"mnt": CLONE_NEWNS, b"net": CLONE_NEWNET, b"pid": CLONE_NEWPID,
@@ -40,16 +43,33 @@ TYPES = {
 NS_GET_USERNS, NS_GET_PARENT, NS_GET_NSTYPE, NS_GET_OWNER_UID = 0xB701, 0xB702, 0xB703, 0xB704  # ioctl_ns(2)
 NSFS_DEV = 4
 
+Space = NetNamespace | MountNamespace | None
+
+
+class NsFs(FileSystem):
+    """Where such a link leads; a bind mount of it keeps the namespace (ip-netns(8))."""
+
+    name = b"nsfs"
+    magic = NSFS_MAGIC
+    source = b"nsfs"
+
+
+_fs = NsFs()
+_fs.set_root(Inode(_fs, 1, S_IFDIR))
+_mount = Mount(_fs, _fs.root)
+
 
 class NamespaceFile(File):
-    """What opening such a link gives: something to compare, to hold and to hand to setns(2)."""
+    """What opening such a link gives: something to compare, to hold and to hand to setns(2). `space` is the namespace,
+    None for the kinds of which there is one."""
 
-    __slots__ = ("ino", "kind")
+    __slots__ = ("ino", "kind", "space")
 
-    def __init__(self, kind: bytes, ino: int, flags: int = 0) -> None:
+    def __init__(self, kind: bytes, space: Space, flags: int = 0) -> None:
         super().__init__(flags)
         self.kind = kind
-        self.ino = ino
+        self.space = space
+        self.ino = FIRST[kind] if space is None else space.ino
 
     def name(self) -> bytes:
         return b"%s:[%d]" % (self.kind, self.ino)
@@ -62,7 +82,7 @@ class NamespaceFile(File):
         if request == NS_GET_USERNS:
             if self.kind == b"user":
                 raise EPERM
-            return t.fds.install(NamespaceFile(b"user", NAMESPACES[b"user"][1]), cloexec=True)
+            return t.fds.install(NamespaceFile(b"user", None), cloexec=True)
         if request == NS_GET_PARENT:
             raise EPERM if self.kind in (b"pid", b"user") else EINVAL
         if request == NS_GET_NSTYPE:
@@ -75,26 +95,36 @@ class NamespaceFile(File):
         raise ENOTTY
 
     def reopen(self, flags: int, t: Task) -> File:
-        return NamespaceFile(self.kind, self.ino, flags)
+        return NamespaceFile(self.kind, self.space, flags)
 
 
 def directory(fs: FileSystem, subject: Subject) -> SynthDir:
     uid, gid = subject.owner()
     links: dict[bytes, Inode] = {}
-    for name, (kind, ino) in NAMESPACES.items():
-        links[name] = _link(fs, subject, name, kind, ino)
+    for name, kind in NAMESPACES.items():
+        links[name] = _link(fs, subject, name, kind)
     return SynthDir(fs, links, mode=0o511, uid=uid, gid=gid, ino=number("ns", *subject.key), lasting=False)
 
 
-def _link(fs: FileSystem, subject: Subject, name: bytes, kind: bytes, ino: int) -> MagicLink:
+def place_of(file: NamespaceFile) -> Path:
+    return Path(_mount, Dentry(None, file.name(), AnonInode(_fs, file)))
+
+
+def _space(subject: Subject, kind: bytes) -> Space:
+    if kind == b"net":
+        return subject.task.net
+    return mounts_of(subject.task) if kind == b"mnt" else None
+
+
+def _link(fs: FileSystem, subject: Subject, name: bytes, kind: bytes) -> MagicLink:
     uid, gid = subject.owner()
 
     def target(t: Task) -> bytes:
         subject.inspect(t)
-        return b"%s:[%d]" % (kind, ino)
+        return NamespaceFile(kind, _space(subject, kind)).name()
 
     def goto(t: Task) -> Path:
         subject.inspect(t)
-        return path_of(NamespaceFile(kind, ino))
+        return place_of(NamespaceFile(kind, _space(subject, kind)))
 
     return MagicLink(fs, target, goto, uid=uid, gid=gid, ino=number("ns", name, *subject.key))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sentry.abi.const.rights import CAP_SYS_RESOURCE
 from sentry.abi.errno import EACCES, EINVAL, EPERM
 from sentry.kernel.limits import INFINITY
-from vfs.core.mount import mountinfo_text, mounts_text
+from vfs.core.mount import mountinfo_text, mounts_of, mounts_text
 from vfs.proc.subject import Subject
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def io_text(subject: Subject, t: Task) -> bytes:
 
 
 def mounts(subject: Subject, t: Task) -> bytes:
-    return mounts_text(t.kernel.mounts, subject.task.fs.root)
+    return mounts_text(mounts_of(subject.task), subject.task.fs.root)
 
 
 def mountinfo(subject: Subject, t: Task) -> bytes:
-    return mountinfo_text(t.kernel.mounts, subject.task.fs.root)
+    return mountinfo_text(mounts_of(subject.task), subject.task.fs.root)
 
 
 def mountstats(subject: Subject, t: Task) -> bytes:

@@ -1,0 +1,1 @@
+"""NETLINK_ROUTE (rtnetlink(7)): links, addresses, routes, neighbours, rules."""
