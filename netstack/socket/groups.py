@@ -6,17 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstack.errors import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV
-from netstack.membership import Filter
+from netstack.membership import ALL_SOURCES, NO_SOURCES, Filter
 
 if TYPE_CHECKING:
     from netstack.iface import Interface
     from netstack.stack import Stack
 
-EVERYBODY = Filter(True, frozenset())
-
 
 class Groups:
-    """`filters` is by interface and group; EXCLUDE with no sources is a plain membership."""
+    """`filters` is by interface and group; a plain membership excludes nobody."""
 
     __slots__ = ("filters", "stack")
 
@@ -29,7 +27,8 @@ class Groups:
         wanted = self.filters.get((iface, group))
         if wanted is None:
             return None
-        return (source in wanted.sources) != wanted.exclude
+        exclude, sources = wanted
+        return (source in sources) != exclude
 
     def join(self, iface: Interface, group: bytes) -> None:
         """IP_ADD_MEMBERSHIP: EADDRINUSE for a second time, ENOBUFS beyond igmp_max_memberships."""
@@ -37,7 +36,7 @@ class Groups:
         if key in self.filters:
             raise EADDRINUSE
         self._room(group)
-        self._change(iface, group, EVERYBODY)
+        self._change(iface, group, ALL_SOURCES)
 
     def leave(self, iface: Interface, group: bytes) -> None:
         """IP_DROP_MEMBERSHIP: EADDRNOTAVAIL without a membership."""
@@ -50,46 +49,48 @@ class Groups:
         known = self.filters.get((iface.index, group))
         if known is None:
             self._room(group)
-            known = Filter(False, frozenset())
-        elif known.exclude:
+            known = NO_SOURCES
+        exclude, sources = known
+        if exclude:
             raise EINVAL
-        if source in known.sources:
+        if source in sources:
             raise EADDRNOTAVAIL
-        self._sources(iface, group, Filter(False, known.sources | {source}))
+        self._sources(iface, group, (False, sources | {source}))
 
     def leave_source(self, iface: Interface, group: bytes, source: bytes) -> None:
         """IP_DROP_SOURCE_MEMBERSHIP: the last one leaves the group."""
-        known = self.filters.get((iface.index, group))
-        if known is None or known.exclude:
+        exclude, sources = self.filters.get((iface.index, group), ALL_SOURCES)
+        if exclude:
             raise EINVAL
-        if source not in known.sources:
+        if source not in sources:
             raise EADDRNOTAVAIL
-        left = known.sources - {source}
-        self._change(iface, group, Filter(False, left) if left else None)
+        left = sources - {source}
+        self._change(iface, group, (False, left) if left else None)
 
     def block(self, iface: Interface, group: bytes, source: bytes) -> None:
         """IP_BLOCK_SOURCE: of a group that was joined for all, all but this one."""
-        known = self._joined_for_all(iface, group)
-        if source in known.sources:
+        sources = self._blocked(iface, group)
+        if source in sources:
             raise EADDRNOTAVAIL
-        self._sources(iface, group, Filter(True, known.sources | {source}))
+        self._sources(iface, group, (True, sources | {source}))
 
     def unblock(self, iface: Interface, group: bytes, source: bytes) -> None:
         """IP_UNBLOCK_SOURCE."""
-        known = self._joined_for_all(iface, group)
-        if source not in known.sources:
+        sources = self._blocked(iface, group)
+        if source not in sources:
             raise EADDRNOTAVAIL
-        self._change(iface, group, Filter(True, known.sources - {source}))
+        self._change(iface, group, (True, sources - {source}))
 
-    def _joined_for_all(self, iface: Interface, group: bytes) -> Filter:
-        known = self.filters.get((iface.index, group))
-        if known is None or not known.exclude:
+    def _blocked(self, iface: Interface, group: bytes) -> frozenset[bytes]:
+        """Of a group that was joined for all: EINVAL for others."""
+        exclude, sources = self.filters.get((iface.index, group), NO_SOURCES)
+        if not exclude:
             raise EINVAL
-        return known
+        return sources
 
     def set_filter(self, iface: Interface, group: bytes, wanted: Filter) -> None:
         """IP_MSFILTER, MCAST_MSFILTER: all at once; INCLUDE of nobody leaves. EINVAL without a membership."""
-        if not wanted.exclude and not wanted.sources:
+        if wanted == NO_SOURCES:
             self.leave(iface, group)
             return
         if (iface.index, group) not in self.filters:
@@ -120,7 +121,7 @@ class Groups:
 
     def _sources(self, iface: Interface, group: bytes, wanted: Filter) -> None:
         settings = self.stack.settings
-        if len(wanted.sources) > (settings.igmp_max_msf if len(group) == 4 else settings.mld_max_msf):
+        if len(wanted[1]) > (settings.igmp_max_msf if len(group) == 4 else settings.mld_max_msf):
             raise ENOBUFS
         self._change(iface, group, wanted)
 
@@ -128,8 +129,9 @@ class Groups:
         if self.stack.interfaces.get(iface.index) is not iface:
             raise ENODEV
         key = iface.index, group
-        self.stack.membership.change(iface, group, self.filters.get(key), wanted)
         if wanted is None:
-            self.filters.pop(key, None)
+            self.stack.memberships.leave(iface, group, self)
+            del self.filters[key]
         else:
+            self.stack.memberships.join(iface, group, self, wanted)
             self.filters[key] = wanted

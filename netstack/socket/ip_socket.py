@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from netstack.errors import EACCES, EMSGSIZE, ENETUNREACH, ENOTCONN
+from netstack.errors import EACCES, EAFNOSUPPORT, EMSGSIZE, ENETUNREACH, ENOTCONN
 from netstack.poll import ERR, HUP, RDHUP
 from netstack.socket.base import (
     PMTUDISC_DO,
@@ -96,9 +96,9 @@ class IpSocket(DatagramSocket):
         self.flow = flow
         self.peer = (flow.dst, port)
         self.has_peer = True
-        if not any(self.source):
+        if not any(self.source) or len(self.source) != len(address):
             self.source = flow.src
-        if not any(self.local[0]):
+        if not any(self.local[0]) or len(self.local[0]) != len(address):
             self.hear_at(flow.src, self.local[1])
 
     def disconnect(self) -> None:
@@ -114,8 +114,10 @@ class IpSocket(DatagramSocket):
     def check_family(self, address: bytes) -> None:
         """A socket that has an address of one family reaches no other."""
         own = self.local[0]
-        if not self.speaks(address) or (any(own) and len(own) != len(address)):
+        if not self.speaks(address) or (self.own_address and len(own) > len(address)):
             raise ENETUNREACH
+        if len(own) < len(address):
+            raise EAFNOSUPPORT
 
     def hears(self, dst: bytes, src: bytes, sport: int, iface: int) -> bool:
         """What came from `src` to `dst` is for this socket, as far as addresses and interface say."""
@@ -170,7 +172,7 @@ class IpSocket(DatagramSocket):
             return PMTUDISC_DO
         return options.mtu_discover6
 
-    def whole(self, flow: Flow, size: int, discovery: int, peer: tuple[bytes, int], data: bytes) -> bool:
+    def whole(self, flow: Flow, size: int, discovery: int, peer: tuple[bytes, int]) -> bool:
         """Whether a packet of `size` bytes in all goes with DF; EMSGSIZE, also as an extended error of our own
         (ip(7) IP_MTU_DISCOVER), when it is too long."""
         mtu = flow.mtu if discovery <= PMTUDISC_DO else flow.iface.mtu
@@ -182,13 +184,15 @@ class IpSocket(DatagramSocket):
             most = 65535
         strict = discovery in (PMTUDISC_DO, PMTUDISC_PROBE)
         if size > (mtu if strict or discovery == PMTUDISC_INTERFACE else most):
-            self._too_long(flow, mtu, peer, data)
+            self._too_long(flow, mtu, peer)
         return strict or (discovery == PMTUDISC_WANT and size <= mtu)
 
-    def _too_long(self, flow: Flow, mtu: int, peer: tuple[bytes, int], data: bytes) -> None:
+    def _too_long(self, flow: Flow, mtu: int, peer: tuple[bytes, int]) -> None:
         options = self.options
         if options.receive_errors if flow.version == 4 else options.receive_errors6:
-            error = ExtendedError(EMSGSIZE.code, LOCAL, 0, 0, mtu, b"", peer, data[:128], time_ns=self.stack.now_ns)
+            if flow.version == 4:
+                peer, mtu = (peer[0], self.peer[1]), min(mtu, 65535)
+            error = ExtendedError(EMSGSIZE.code, LOCAL, 0, 0, mtu, b"", peer, b"", time_ns=self.stack.now_ns)
             if self.errors.add(error, options.receive_buffer):
                 self.notify(ERR)
         raise EMSGSIZE

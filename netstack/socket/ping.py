@@ -140,7 +140,7 @@ class PingSocket(IpSocket):
         options = self.options
         ip_options = (options.ip_options if control.options is None else control.options) if four else b""
         discovery = self.discovery(flow, control)
-        whole = self.whole(flow, size + (20 if four else 40) + len(ip_options), discovery, (to[0], 0), data)
+        whole = self.whole(flow, size + (20 if four else 40) + len(ip_options), discovery, (to[0], 0))
         message = b"".join((data[:2], bytes(2), self.ident.to_bytes(2), data[6:]))
         start = 0 if four else checksum.pseudo(flow.src, flow.dst, proto, size)
         message = message[:2] + checksum.checksum(message, start).to_bytes(2) + message[4:]

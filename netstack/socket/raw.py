@@ -151,7 +151,7 @@ class RawSocket(IpSocket):
         four = flow.version == 4
         ip_options = (options.ip_options if control.options is None else control.options) if four else b""
         discovery = self.discovery(flow, control)
-        whole = self.whole(flow, size + (20 if four else 40) + len(ip_options), discovery, (to[0], 0), data)
+        whole = self.whole(flow, size + (20 if four else 40) + len(ip_options), discovery, (to[0], 0))
         offset, header = -1, b""
         if not four and self.checksum_offset >= 0:
             # RFC 3542 section 3.1: the sum of the pseudo-header goes where the device, or the stack, finishes it.

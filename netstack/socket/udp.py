@@ -68,6 +68,8 @@ class UdpSocket(IpSocket):
         size = len(data)
         if size > MAX_SIZE:
             raise EMSGSIZE
+        if self.binding is None:
+            self.need_port()
         flow = self.flow
         if to is None:
             if not self.has_peer:
@@ -82,8 +84,6 @@ class UdpSocket(IpSocket):
                 raise EINVAL
             self.check_family(to[0])
             flow = self.way(to[0], control)
-        if self.binding is None:
-            self.need_port()
         if self.error or self.shut:
             self.check_send()
         options = self.options
@@ -96,7 +96,7 @@ class UdpSocket(IpSocket):
             counts = self.table.stack.counters.udp6
             length = size + 48
         discovery = self.discovery(flow, control)
-        whole = self.whole(flow, length, discovery, to, data)
+        whole = self.whole(flow, length, discovery, to)
         ttl = self.hops(flow, control)
         tos = self.traffic_class(flow, control)
         counts["OutDatagrams"] += 1
