@@ -121,6 +121,7 @@ class BootConfig(ProcessConfig):
     spawner_fd    the spawner (sentry/engine/spawner)
     exit_fd       file in which the wait status is left for the CLI
     log_fd        debug log, strace and profile; -1 for none
+    pcap_fd       file for what passes on the interfaces; -1 for none
     """
 
     def __init__(self, container_id: str) -> None:
@@ -148,6 +149,7 @@ class BootConfig(ProcessConfig):
         self.spawner_fd = -1
         self.exit_fd = -1
         self.log_fd = -1
+        self.pcap_fd = -1
         self.strace = False
         self.profile = False
         self.debug = False

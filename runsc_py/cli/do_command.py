@@ -1,6 +1,7 @@
 """do (runsc): a command in a sandbox of this machine's own root: read-only below, whatever it writes stays in memory.
 
-No image, no configuration. The network is an empty one; the state lies in a directory that is gone afterwards.
+No image, no configuration. The network is the loopback, or, with --netns, that of a network namespace of its own
+(ip-netns(8)), whose interfaces it takes over while it runs. The state lies in a directory that is gone afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from .settings import Settings
 if TYPE_CHECKING:
     from runsc_py.oci.spec import Spec
 
-OPTIONS = {"root": VALUE, "cwd": VALUE, "env": VALUE, "user": VALUE, "hostname": VALUE, "quiet": SWITCH, "tty": SWITCH}
+OPTIONS = {
+    "root": VALUE,
+    "cwd": VALUE,
+    "env": VALUE,
+    "user": VALUE,
+    "hostname": VALUE,
+    "netns": VALUE,
+    "quiet": SWITCH,
+    "tty": SWITCH,
+}
 ALIASES = {"e": "env", "u": "user", "w": "cwd", "t": "tty"}
 PREFIX = "do-"
 UNLIMITED = (1 << 64) - 1
@@ -38,7 +48,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     _sweep(settings.root)
     container_id = f"{PREFIX}{os.getpid()}"
     spec = _spec(options)
-    spec.namespaces = {} if settings.network == "host" else {"network": ""}
+    spec.namespaces = {"network": options.text("netns")}
     spec.mortal_init = True  # ^C ends a command, also one without a handler
     tty_fd = -1
     if os.isatty(0):
@@ -122,7 +132,7 @@ def _sweep(root: str) -> None:
             try:
                 creator = Container.open(root, name).creator
                 # Without a record it is being made just now, unless nobody of that number is there any more.
-                alive = process.is_alive(*creator) if creator[0] else os.path.exists(f"/proc/{name[len(PREFIX):]}")
+                alive = process.is_alive(*creator) if creator[0] else os.path.exists(f"/proc/{name[len(PREFIX) :]}")
                 if not alive:
                     delete(root, name, force=True)
             except Failure:

@@ -20,7 +20,8 @@ global options (those of runc and runsc; --NAME VALUE or --NAME=VALUE):
   --debug               debug messages; --debug-log=FILE (or DIR/), else to stderr
   --strace              one line for each system call, in the debug log
   --platform NAME       notify (default) or ptrace (slower; where the host allows no seccomp listener)
-  --network NAME        sandbox (default), host or none
+  --network NAME        sandbox (default: the interfaces of its network namespace) or none (loopback only)
+  --pcap-log FILE       what passes on these interfaces, for tcpdump and Wireshark
   --overlay2 root:memory  the root file system is not written, changes stay in memory
   --ignore-cgroups      make and join no cgroup
   --version
@@ -42,7 +43,8 @@ DETAILS = {
     "events": "[--stats] [--interval 5s] ID",
     "run": "[--bundle DIR] [--pid-file FILE] [--detach] [--keep] [--console-socket SOCKET] [--preserve-fds N] ID",
     "list": "[--format table|json] [--quiet]",
-    "do": "[--root DIR] [--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--hostname NAME] -- COMMAND [ARGUMENTS]",
+    "do": "[--root DIR] [--cwd DIR] [--env NAME=VALUE]... [--user UID[:GID]] [--hostname NAME] "
+    "[--netns PATH] -- COMMAND [ARGUMENTS]",
     "spec": "[--bundle DIR] [--rootless] [--cwd DIR] [--netns PATH] [-- COMMAND ARGUMENTS]",
     "features": "",
     "wait": "ID",

@@ -17,6 +17,7 @@ USED = {
     "profile": SWITCH,
     "platform": VALUE,
     "network": VALUE,
+    "pcap-log": VALUE,
     "ignore-cgroups": SWITCH,
     "systemd-cgroup": SWITCH,
     "cgroup-manager": VALUE,
@@ -31,7 +32,7 @@ HARMLESS = {
     **dict.fromkeys(("criu", "rootless", "log-level"), VALUE),
     **dict.fromkeys(
         "debug-log-format debug-command panic-log panic-log-fd coverage-report log-fd debug-log-fd strace-syscalls "
-        "strace-log-size pcap-log platform_device_path profile-block profile-cpu profile-heap profile-mutex trace "
+        "strace-log-size platform_device_path profile-block profile-cpu profile-heap profile-mutex trace "
         "file-access file-access-mounts qdisc watchdog-action panic-signal num-network-channels dcache host-fifo "
         "host-settings ref-leak-mode fdlimit metric-server pod-init-config final-metrics-log profiling-metrics "
         "sink-timeout controller-config".split(),
@@ -53,7 +54,7 @@ REFUSED = {
 }
 ALIASES = {"h": "help", "v": "version"}
 PLATFORMS = {**dict.fromkeys(("", "auto", "notify", "systrap", "kvm"), "notify"), "ptrace": "ptrace"}
-NETWORKS = ("sandbox", "host", "none")
+NETWORKS = ("sandbox", "none")
 
 
 class Settings:
@@ -69,6 +70,7 @@ class Settings:
         self.profile = False
         self.platform = "notify"
         self.network = "sandbox"
+        self.pcap_log = ""
         self.use_cgroups = True
         self.overlay = False
         self.oci_seccomp = False
@@ -95,6 +97,7 @@ class Settings:
 
             self.root = os.path.abspath(self.root)
         self.debug_log = found.text("debug-log")
+        self.pcap_log = found.text("pcap-log")
         self.strace = found.on("strace")
         self.profile = found.on("profile")
         self.use_cgroups = not found.on("ignore-cgroups") and found.text("cgroup-manager") != "disabled"
@@ -109,6 +112,8 @@ class Settings:
             raise Failure("--platform", f"unknown platform {platform!r}", "use notify or ptrace")
         self.platform = PLATFORMS[platform]
         self.network = found.text("network", "sandbox")
+        if self.network == "host":
+            raise Failure("--network=host", "sockets of the host are not passed on", "use sandbox or none")
         if self.network not in NETWORKS:
             raise Failure("--network", f"{self.network!r} is none of {', '.join(NETWORKS)}")
         overlay2 = found.text("overlay2", "none")

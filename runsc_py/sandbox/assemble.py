@@ -84,6 +84,12 @@ def _launch(host: Host, settings: Settings, directory: Directory, spec: Spec, re
             raise failure_of(err, "network namespace")
     if settings.debug or settings.strace or settings.debug_log:
         config.log_fd = _open_log(settings, directory.id)
+    if settings.pcap_log:
+        path = settings.pcap_log.replace("%ID%", directory.id)
+        try:
+            config.pcap_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
+        except OSError as err:
+            raise failure_of(err, "--pcap-log")
     return launch
 
 

@@ -134,7 +134,7 @@ def _oom_score(adjust: int) -> None:
 def descriptors(config: BootConfig) -> set[int]:
     """All that the Sentry keeps."""
     named = (config.root_fd, config.console, config.control_fd, config.creator_fd, config.stub_fd, config.loader_fd,
-             config.spawner_fd, config.exit_fd, config.log_fd)  # fmt: skip
+             config.spawner_fd, config.exit_fd, config.log_fd, config.pcap_fd)  # fmt: skip
     mounts = (mount.source_fd for mount in config.mounts)
     return {fd for fd in (*named, *config.stdio, *config.preserved.values(), *mounts) if fd >= 0}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from netstack.errors import EEXIST, NetError
 from netstack.route import UNICAST
 from sentry.net import config
+from sentry.net.capture import captured
 from sentry.net.packet_link import PacketLink
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ def attach(kernel: Kernel, net: NetNamespace, raw: object, fds: list[int]) -> No
     for wire in wanted.interfaces:
         link = PacketLink(kernel, net, fds[wire.wire])
         links.append(link)
-        link.iface = known[wire.number] = stack.add_interface(wire.name, link, wire.mac, wire.mtu, wire.kind)
+        device = captured(link, kernel.config.pcap_fd, wire.kind) if kernel.config.pcap_fd >= 0 else link
+        link.iface = known[wire.number] = stack.add_interface(wire.name, device, wire.mac, wire.mtu, wire.kind)
+        known[wire.number].ipv6 = wire.ipv6
     for number, address in wanted.addresses:
         try:
-            stack.add_address(known[number], address)
+            stack.add_address(known[number], address, check=False)  # the host has seen that nobody else has it
         except EEXIST:
             pass  # the loopback's own
         except NetError as err:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from netstack.packet import NO_OFFLOAD, Offload
 from netstack.wire import checksum, vnet
 from sentry.wait import ERR, HUP, IN, OUT
 
 if TYPE_CHECKING:
     from netstack.iface import Interface
-    from netstack.packet import Offload
     from sentry.kernel.kernel import Kernel
     from sentry.net.namespace import NetNamespace
 
@@ -28,16 +28,21 @@ ENETDOWN = 100
 UDP_HEADER = 8
 
 
-class PacketLink:
-    """`iface` is set by whoever makes the interface; from `open` on frames come in."""
+Heard = Callable[[memoryview, Offload], None]
 
-    __slots__ = ("_bytes", "_fd", "_kernel", "_net", "_queue", "iface")
+
+class PacketLink:
+    """`iface` is set by whoever makes the interface; from `open` on frames come in. `heard`, if any, is told of each
+    before the stack, with what is left to do on it."""
+
+    __slots__ = ("_bytes", "_fd", "_kernel", "_net", "_queue", "heard", "iface")
 
     gso = True
     checksum = True
 
     def __init__(self, kernel: Kernel, net: NetNamespace, fd: int) -> None:
         self.iface: Interface
+        self.heard: Heard | None = None
         self._kernel = kernel
         self._net = net
         self._fd = fd
@@ -109,8 +114,10 @@ class PacketLink:
                 return
             if len(text) < vnet.HEADER_LEN:
                 return
-            flags, kind, _, gso_size, start, _ = unpack(text)
+            flags, kind, _, gso_size, start, offset = unpack(text)
             frame = memoryview(text)[vnet.HEADER_LEN :]
+            if self.heard is not None:
+                self.heard(frame, Offload(start, offset) if flags & vnet.NEEDS_CSUM else NO_OFFLOAD)
             if kind & ~vnet.GSO_ECN == vnet.GSO_UDP_L4:
                 for datagram in datagrams(frame, link_len, start, gso_size):
                     receive(iface, datagram, True)

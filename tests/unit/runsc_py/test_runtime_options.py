@@ -76,6 +76,7 @@ def test_runscs_options() -> None:
         "--host-uds=all",
         "--platform=vm",
         "--network=wifi",
+        "--network=host",
         "--log-format=xml",
         "--what",
     ):
