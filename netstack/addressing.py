@@ -93,7 +93,7 @@ class Addressing:
         if iface.flags & IFF_LOOPBACK and with_ipv6 and iface.find(LOOPBACK6) is None:
             self.add(iface, Address(LOOPBACK6, 128, SCOPE_HOST, flags=PERMANENT))
         if iface.flags & IFF_MULTICAST and with_ipv6:
-            stack.routes.add(
+            self._add_route(
                 Route(b"\xff" + bytes(15), 8, iface.index, metric=METRIC6, table=TABLE_LOCAL, kind=MULTICAST,
                       protocol=PROTO_KERNEL)
             )  # fmt: skip

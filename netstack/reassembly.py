@@ -29,7 +29,7 @@ class _Partial:
     def __init__(self, iface: Interface, tos: int) -> None:
         self.iface = iface
         self.offsets: list[int] = []
-        self.pieces: list[memoryview] = []
+        self.pieces: list[bytes] = []
         self.received = 0
         self.end = -1  # length of the payload, once the last fragment has come
         self.first = b""  # headers of the fragment with offset 0
@@ -57,7 +57,7 @@ class _Partial:
                 raise BadPacket("two last fragments", offset)
             self.end = end
         self.offsets.insert(at, offset)
-        self.pieces.insert(at, payload)
+        self.pieces.insert(at, bytes(payload))  # not the frame around it: that may be larger
         self.received += len(payload)
         return True
 

@@ -10,6 +10,7 @@ from netstack.iface import Address, Interface
 from netstack.link import pair
 from netstack.packet import Packet
 from netstack.stack import Stack
+from netstack.wire import ether, ipv4, ipv6
 
 SECOND_NS = 10**9
 MACS = (b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02")
@@ -91,3 +92,28 @@ class Wire:
             self.now_ns = max(min(due), self.now_ns)
         self.now_ns = end_ns
         self.settle()
+
+
+def frame4(
+    host: Host,
+    src: bytes,
+    dst: bytes,
+    proto: int,
+    payload: bytes,
+    *,
+    mac: bytes = b"",
+    sender: bytes = MACS[1],
+    **head: int,
+) -> bytes:
+    """An IPv4 packet in a frame to `host`, of anybody's making."""
+    header = ipv4.pack_header(src, dst, proto, len(payload), **head)  # type: ignore[arg-type]
+    return ether.pack_header(mac or host.iface.mac, MACS[1], ether.IP4) + header + payload
+
+
+def frame6(
+    host: Host, src: bytes, dst: bytes, proto: int, payload: bytes, *, mac: bytes = b"", hop_limit: int = 64
+) -> bytes:
+    if not mac:
+        mac = ether.multicast_mac(dst) if dst[0] == 0xFF else host.iface.mac
+    header = ipv6.pack_header(src, dst, proto, len(payload), hop_limit)
+    return ether.pack_header(mac, MACS[1], ether.IP6) + header + payload
