@@ -25,6 +25,7 @@ from syscalls.args import AtFlags, DirFd, FdAny, Mode, Octal, OutBuffer, Path, R
 from syscalls.registry import syscall
 from vfs.core import dentry as tree
 from vfs.core.access import X, check
+from vfs.core.acl import masked
 from vfs.core.names import EXCHANGE, NOREPLACE, WHITEOUT, link, make, rename, rmdir, unlink
 from vfs.core.walk import EMPTY, FOLLOW, path_name, walk, walk_parent
 
@@ -47,8 +48,8 @@ def sys_mkdir(t: Task, path: bytes, mode: int) -> int:
 @syscall("mkdirat", DirFd, Path, Mode)
 def sys_mkdirat(t: Task, dirfd: int, path: bytes, mode: int) -> int:
     place, name, _ = walk_parent(t, dirfd, path)
-    mode &= (0o777 | S_ISVTX) & ~t.fs.umask
-    make(t, place, name, lambda directory: directory.mkdir(name, mode, t.creds))
+    mode &= 0o777 | S_ISVTX
+    make(t, place, name, lambda directory: directory.mkdir(name, masked(directory, mode, t.fs.umask), t.creds))
     return 0
 
 
@@ -67,12 +68,12 @@ def sys_mknodat(t: Task, dirfd: int, path: bytes, mode: int, dev: int) -> int:
     if kind not in (S_IFCHR, S_IFBLK):
         dev = 0
     place, name, slash = walk_parent(t, dirfd, path)
-    mode = (kind or S_IFREG) | mode & 0o7777 & ~t.fs.umask
+    mode = (kind or S_IFREG) | mode & 0o7777
 
     def build(directory: Inode) -> Inode:
         if kind == S_IFBLK or (kind == S_IFCHR and dev):
             t.creds.require(CAP_MKNOD)
-        return directory.mknod(name, mode, dev, t.creds)
+        return directory.mknod(name, masked(directory, mode, t.fs.umask), dev, t.creds)
 
     make(t, place, name, build, slash)
     return 0

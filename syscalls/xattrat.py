@@ -9,7 +9,7 @@ from sentry.abi.const.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW
 from sentry.abi.errno import E2BIG, EBADF, EINVAL
 from syscalls.args import Addr, AtFlags, DirFd, PathAddr, Size
 from syscalls.registry import syscall
-from syscalls.xattr import NO_ACL, get_at, list_at, remove_at, set_at
+from syscalls.xattr import get_at, list_at, remove_at, set_at
 from vfs.core.anon import path_of
 from vfs.core.file import O_PATH
 from vfs.core.walk import FOLLOW, walk
@@ -53,13 +53,13 @@ def _args(t: Task, addr: int, size: int) -> tuple[int, int, int]:
     return value_addr, length, flags
 
 
-@syscall("setxattrat", DirFd, PathAddr, AtFlags, Addr, Addr, Size, support="partial", note=NO_ACL)
+@syscall("setxattrat", DirFd, PathAddr, AtFlags, Addr, Addr, Size)
 def sys_setxattrat(t: Task, dirfd: int, path_addr: int, at: int, name_addr: int, args_addr: int, size: int) -> int:
     value_addr, length, flags = _args(t, args_addr, size)
     return set_at(t, _place(t, dirfd, path_addr, at), name_addr, value_addr, length, flags)
 
 
-@syscall("getxattrat", DirFd, PathAddr, AtFlags, Addr, Addr, Size, support="partial", note=NO_ACL)
+@syscall("getxattrat", DirFd, PathAddr, AtFlags, Addr, Addr, Size)
 def sys_getxattrat(t: Task, dirfd: int, path_addr: int, at: int, name_addr: int, args_addr: int, size: int) -> int:
     value_addr, length, flags = _args(t, args_addr, size)
     if flags:
@@ -72,6 +72,6 @@ def sys_listxattrat(t: Task, dirfd: int, path_addr: int, at: int, list_addr: int
     return list_at(t, _place(t, dirfd, path_addr, at), list_addr, size)
 
 
-@syscall("removexattrat", DirFd, PathAddr, AtFlags, Addr, support="partial", note=NO_ACL)
+@syscall("removexattrat", DirFd, PathAddr, AtFlags, Addr)
 def sys_removexattrat(t: Task, dirfd: int, path_addr: int, at: int, name_addr: int) -> int:
     return remove_at(t, _place(t, dirfd, path_addr, at), name_addr)

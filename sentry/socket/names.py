@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from sentry.abi.errno import EADDRINUSE, ECONNREFUSED, EEXIST, EINVAL, ENOENT, EPROTOTYPE
 from sentry.abi.flags import AF_UNIX, AT_FDCWD, S_IFMT, S_IFSOCK, UNIX_PATH_MAX
 from vfs.core.access import W, check
+from vfs.core.acl import masked
 from vfs.core.names import make
 from vfs.core.walk import walk, walk_parent
 
@@ -83,12 +84,11 @@ def find(t: Task, name: bytes, kind: int) -> UnixSocket:
 def bind_path(t: Task, name: bytes, sock: UnixSocket) -> Inode:
     """Make the socket file; EADDRINUSE if the name exists."""
     place, last, slash = walk_parent(t, AT_FDCWD, name)
-    mode = S_IFSOCK | 0o777 & ~t.fs.umask
 
     def build(directory: Inode) -> Inode:
         if slash:
             raise ENOENT
-        return directory.mknod(last, mode, 0, t.creds)
+        return directory.mknod(last, masked(directory, S_IFSOCK | 0o777, t.fs.umask), 0, t.creds)
 
     try:
         inode = make(t, place, last, build).dentry.inode

@@ -1,4 +1,5 @@
-"""Permission to use an inode: mode bits and the capabilities above them (path_resolution(7), capabilities(7))."""
+"""Permission to use an inode: mode bits, access control lists, and the capabilities above them (path_resolution(7),
+acl(5), capabilities(7))."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from sentry.abi.const.files import S_IFDIR, S_IFMT, S_ISVTX
 from sentry.abi.const.mounts import MS_RDONLY
 from sentry.abi.const.rights import CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
 from sentry.abi.errno import EACCES, EPERM, EROFS
+from vfs.core.acl import ACCESS, grants
 
 if TYPE_CHECKING:
     from sentry.creds import Credentials
@@ -21,17 +23,22 @@ _READ_SEARCH = 1 << CAP_DAC_READ_SEARCH | _OVERRIDE
 
 
 def allowed(inode: Inode, creds: Credentials, want: int) -> bool:
-    """Do mode bits or capabilities give all of `want` to the file-system identity of `creds`?"""
+    """Do mode bits, a list or capabilities give all of `want` to the file-system identity of `creds`?
+
+    A list that grants something has it in the group bits of the mode, so who has CAP_DAC_OVERRIDE needs no look at it.
+    """
     mode = inode.mode
+    effective = creds.effective
     if creds.fsuid == inode.uid:
         bits = mode >> 6
+    elif mode & 0o070 and inode.has_acls and not effective & _OVERRIDE and (acl := inode.acl(ACCESS)) is not None:
+        bits = want if grants(acl, inode, creds, want) else 0
     elif creds.in_group(inode.gid):
         bits = mode >> 3
     else:
         bits = mode
     if bits & want == want:
         return True
-    effective = creds.effective
     if mode & S_IFMT == S_IFDIR:
         return bool(effective & (_OVERRIDE if want & W else _READ_SEARCH))
     if want & X and not mode & 0o111:

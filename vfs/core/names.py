@@ -24,6 +24,7 @@ from sentry.abi.errno import (
 )
 from vfs.core import notify
 from vfs.core.access import R, W, allowed, check, check_entry, check_sticky, check_writable
+from vfs.core.acl import masked
 from vfs.core.dentry import Dentry, Path
 from vfs.core.walk import NAME_MAX, find
 
@@ -82,7 +83,7 @@ def create_file(t: Task, place: Path, name: bytes, mode: int) -> Path:
     """open(2) with O_CREAT found nothing."""
     check_new(t, place, name)
     directory = place.dentry
-    inode = directory.inode.create(name, mode & ~t.fs.umask & 0o7777, t.creds)
+    inode = directory.inode.create(name, masked(directory.inode, mode & 0o7777, t.fs.umask), t.creds)
     return Path(place.mount, enter(directory, name, inode))
 
 

@@ -21,6 +21,7 @@ from vfs.core.file import Stat
 if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.task import Task
+    from vfs.core.acl import Acl
     from vfs.core.dentry import Path
     from vfs.core.file import File
     from vfs.core.locks import LockTable
@@ -73,6 +74,7 @@ class Inode:
     expires = inf  # and in any place after this time of time.monotonic()
     linkable = False  # made by O_TMPFILE: may get a name although it has none
     guarded = False  # True: `permission` adds a rule to the mode bits
+    has_acls = False  # True: `acl` and `set_acl` are there
 
     def __init__(self, fs: FileSystem, ino: int, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
         self.fs = fs
@@ -237,6 +239,14 @@ class Inode:
 
     def listxattr(self) -> list[bytes]:
         return []
+
+    # access control lists, which are extended attributes of a form that is understood (vfs.core.acl) ------------------
+    def acl(self, name: bytes) -> Acl | None:
+        return None
+
+    def set_acl(self, name: bytes, acl: Acl | None) -> None:
+        """None takes the list away. The mode bits are the caller's."""
+        raise EOPNOTSUPP
 
 
 class FileSystem:

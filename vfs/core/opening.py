@@ -25,6 +25,7 @@ from sentry.abi.const.files import (
 from sentry.abi.const.mounts import MS_NODEV
 from sentry.abi.errno import EACCES, EEXIST, EISDIR, ELOOP, ENOTDIR, EPERM, EROFS, ETXTBSY
 from vfs.core.access import R, W, check, check_entry, is_owner
+from vfs.core.acl import masked
 from vfs.core.dentry import Dentry, Path
 from vfs.core.names import create_file
 from vfs.core.open_dir import PathFile
@@ -113,7 +114,7 @@ def open_unnamed(t: Task, dirfd: int, path: bytes, flags: int, mode: int) -> Fil
     if not directory.inode.is_dir:
         raise ENOTDIR
     check_entry(place.mount, directory.inode, t)
-    inode = directory.inode.tmpfile(mode & ~t.fs.umask & 0o7777, t.creds)
+    inode = directory.inode.tmpfile(masked(directory.inode, mode & 0o7777, t.fs.umask), t.creds)
     dentry = Dentry(directory, b"#%d" % inode.ino, inode)
     dentry.gone = True
     return inode.open(Path(place.mount, dentry), flags & SHOWN & ~UNNAMED, t)

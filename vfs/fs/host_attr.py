@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import O_RDONLY, O_WRONLY, stat_result
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from sentry.abi.const.files import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from sentry.abi.errno import EINVAL, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ESTALE
+from vfs.core.acl import ACCESS, DEFAULT, NAMES, mapped, pack, parse
 from vfs.core.node import Inode
 from vfs.fs import host_calls as host
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.acl import Acl
     from vfs.fs.hostfs import HostFs
 
-PASSED = (b"user.", b"security.capability")  # attributes that reach the disk
+PASSED = (b"user.", b"security.capability")  # attributes that reach the disk as they are
+LISTED = (*PASSED, *NAMES)
+ACL_TRUST_S = 1.0  # how long an access control list is believed that somebody else may change
 
 
 class HostAttr(Inode):
     """The part of HostInode (vfs.fs.hostfs, which explains the fields) that changes attributes."""
 
-    __slots__ = ("alias", "expires", "fd", "opens", "parent", "st", "target")
+    __slots__ = ("acls", "alias", "expires", "fd", "opens", "parent", "st", "target")
+    has_acls = True
+    acls: tuple[float, Acl | None, Acl | None] | None  # believed until, access list, default list
     fs: HostFs
     expires: float
     opens: list[int]
@@ -77,6 +84,7 @@ class HostAttr(Inode):
             raise EOPNOTSUPP
         else:
             host.chmod(*self._place(), mode)
+        self.acls = None
         self.refresh()
 
     def chown(self, uid: int, gid: int) -> None:
@@ -143,4 +151,44 @@ class HostAttr(Inode):
         if self.mode & S_IFMT not in (S_IFREG, S_IFDIR):
             return []
         with self._descriptor() as fd:
-            return [name for name in host.listxattr(fd) if name.startswith(PASSED)]
+            return [name for name in host.listxattr(fd) if name.startswith(LISTED)]
+
+    # access control lists, with the guest's ids ---------------------------------------------------------------------
+    def acl(self, name: bytes) -> Acl | None:
+        known = self.acls
+        if known is None or known[0] < monotonic():
+            access, default = self._read_acls()
+            known = self.acls = monotonic() + ACL_TRUST_S, access, default
+        return known[1] if name == ACCESS else known[2]
+
+    def _read_acls(self) -> tuple[Acl | None, Acl | None]:
+        kind = self.mode & S_IFMT
+        if kind not in (S_IFREG, S_IFDIR):
+            return None, None
+        with self._descriptor() as fd:
+            return self._read_acl(fd, ACCESS), self._read_acl(fd, DEFAULT) if kind == S_IFDIR else None
+
+    def _read_acl(self, fd: int, name: bytes) -> Acl | None:
+        try:
+            acl = parse(host.getxattr(fd, name))
+        except (ENODATA, EOPNOTSUPP):
+            return None
+        uids, gids = self.fs.uids, self.fs.gids
+        if acl is None or (uids is None and gids is None):
+            return acl
+        return mapped(acl, uids.inside if uids else int, gids.inside if gids else int)
+
+    def set_acl(self, name: bytes, acl: Acl | None) -> None:
+        self.acls = None
+        uids, gids = self.fs.uids, self.fs.gids
+        if acl is not None and (uids is not None or gids is not None):
+            acl = mapped(acl, uids.outside if uids else int, gids.outside if gids else int)
+        with self._descriptor() as fd:
+            if acl is not None:
+                host.setxattr(fd, name, pack(acl), 0)
+            else:
+                try:
+                    host.removexattr(fd, name)
+                except ENODATA:
+                    pass
+        self.refresh()

@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 from sentry.abi.const.files import S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from sentry.abi.const.mounts import EXT4_SUPER_MAGIC
 from sentry.abi.errno import ENOENT, ENOTDIR, EPERM, ESTALE
+from vfs.core.acl import DEFAULT
 from vfs.core.file import Stat
 from vfs.core.node import FileSystem, Inode, Name, StatFs, new_dev
 from vfs.core.owner import new_owner
@@ -153,6 +154,7 @@ class HostInode(HostAttr):
         self.parent: HostInode | None = None
         self.alias = b""
         self.target: tuple[int, bytes] | None = None
+        self.acls = None
         self.adopt(st)
 
     def adopt(self, st: stat_result) -> None:
@@ -318,10 +320,15 @@ class HostInode(HostAttr):
         if (st.st_uid, st.st_gid) != wanted:
             host.fchown(fd, *wanted)
             st = host.fstat(fd)
+        mode = self._inherited(mode, st)
         if st.st_mode & 0o7777 != mode & 0o7777:
             host.fchmod(fd, mode & 0o7777)
             st = host.fstat(fd)
         return st
+
+    def _inherited(self, mode: int, st: stat_result) -> int:
+        """With the permission bits that the host gave, where a default list made it do so."""
+        return mode if self.acl(DEFAULT) is None else mode & ~0o777 | st.st_mode & 0o777
 
     def mkdir(self, name: bytes, mode: int, creds: Credentials) -> Inode:
         uid, gid, mode = new_owner(self, S_IFDIR | mode, creds)
@@ -357,8 +364,10 @@ class HostInode(HostAttr):
         wanted = self.outside(uid, gid)
         if (st.st_uid, st.st_gid) != wanted:
             host.lchown(parent, name, *wanted)
-        if mode >= 0 and st.st_mode & 0o7777 != mode & 0o7777:
-            host.chmod(parent, name, mode & 0o7777)
+        if mode >= 0:
+            mode = self._inherited(mode, st)
+            if st.st_mode & 0o7777 != mode & 0o7777:
+                host.chmod(parent, name, mode & 0o7777)
         return self.find(name)
 
     def link(self, name: bytes, inode: Inode) -> None:

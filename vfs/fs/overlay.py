@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from sentry.abi.const.files import O_ACCMODE, O_RDONLY, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from sentry.abi.const.mounts import OVERLAYFS_SUPER_MAGIC
 from sentry.abi.errno import ENODATA, ENOENT, ENOTDIR, ENOTEMPTY, ESTALE, Errno
+from vfs.core.acl import NAMES, pack
 from vfs.core.file import Stat
 from vfs.core.node import Inode, Name, StatFs
 from vfs.core.special import open_special
@@ -33,6 +34,7 @@ from vfs.fs.tmpfs import TmpFs, TmpInode
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
+    from vfs.core.acl import Acl
     from vfs.core.dentry import Dentry, Path
     from vfs.core.file import File
 
@@ -204,7 +206,8 @@ class OverlayInode(TmpInode):
     def _keep_xattrs(self, lower: HostInode) -> None:
         try:
             for name in lower.listxattr():
-                TmpInode.setxattr(self, name, lower.getxattr(name), 0)
+                acl = lower.acl(name) if name in NAMES else None  # with ids as they are here
+                TmpInode.setxattr(self, name, lower.getxattr(name) if acl is None else pack(acl), 0)
         except Errno:
             pass  # a file system without attributes
 
@@ -338,3 +341,12 @@ class OverlayInode(TmpInode):
         self.getxattr(name)
         self.own()
         super().removexattr(name)
+
+    def acl(self, name: bytes) -> Acl | None:
+        if self.lower is not None and not self.owned:
+            return self.lower.acl(name)
+        return super().acl(name)
+
+    def set_acl(self, name: bytes, acl: Acl | None) -> None:
+        self.own()
+        super().set_acl(name, acl)

@@ -18,6 +18,7 @@ from sentry.abi.const.files import (
 )
 from sentry.abi.const.mounts import TMPFS_MAGIC
 from sentry.abi.errno import EEXIST, EINVAL, ENODATA, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EOPNOTSUPP, Errno
+from vfs.core.acl import ACCESS, DEFAULT, NAMES, inherited, pack, parse, with_mode
 from vfs.core.file import Stat
 from vfs.core.node import FileSystem, Inode, Name, StatFs
 from vfs.core.owner import new_owner
@@ -28,6 +29,7 @@ from vfs.fs.tmp_file import TmpFile
 if TYPE_CHECKING:
     from sentry.creds import Credentials
     from sentry.kernel.task import Task
+    from vfs.core.acl import Acl
     from vfs.core.dentry import Path
     from vfs.core.file import File
 
@@ -67,9 +69,7 @@ class TmpFs(FileSystem):
         blocks = space.max_size // PAGE
         used = -(-space.used // PAGE)
         free = max(0, blocks - used)
-        return StatFs(
-            self.magic, PAGE, blocks, free, free, space.max_inodes, max(0, space.max_inodes - space.inodes)
-        )
+        return StatFs(self.magic, PAGE, blocks, free, free, space.max_inodes, max(0, space.max_inodes - space.inodes))
 
 
 _NONE: dict[bytes, TmpInode] = {}  # of everything that is no directory
@@ -80,6 +80,7 @@ class TmpInode(Inode):
     real: counted, and has contents of its own (an overlay's untouched inodes are not)."""
 
     __slots__ = ("blob", "entries", "linkable", "real", "target", "xattrs")
+    has_acls = True
     fs: TmpFs
 
     def __init__(self, fs: TmpFs, ino: int, mode: int, uid: int, gid: int, rdev: int = 0, real: bool = True) -> None:
@@ -125,9 +126,22 @@ class TmpInode(Inode):
         return [Name(name, inode.ino, (inode.mode >> 12) & 15) for name, inode in self.entries.items()]
 
     def _new(self, name: bytes, mode: int, creds: Credentials, rdev: int = 0) -> TmpInode:
-        uid, gid, mode = new_owner(self, mode, creds)
-        inode = self.fs.new_inode(mode, uid, gid, rdev)
+        inode = self._make(mode, creds, rdev)
         self.add(name, inode)
+        return inode
+
+    def _make(self, mode: int, creds: Credentials, rdev: int = 0) -> TmpInode:
+        """Without a name yet, with the lists that a default list here gives it."""
+        uid, gid, mode = new_owner(self, mode, creds)
+        kind = mode & S_IFMT
+        default = self.acl(DEFAULT) if kind != S_IFLNK else None
+        if default is None:
+            return self.fs.new_inode(mode, uid, gid, rdev)
+        acl, mode = inherited(default, mode)
+        inode = self.fs.new_inode(mode, uid, gid, rdev)
+        inode.set_acl(ACCESS, acl)
+        if kind == S_IFDIR:
+            inode.set_acl(DEFAULT, default)
         return inode
 
     def add(self, name: bytes, inode: TmpInode) -> None:
@@ -211,8 +225,7 @@ class TmpInode(Inode):
         inode.ctime_ns = time_ns()
 
     def tmpfile(self, mode: int, creds: Credentials) -> Inode:
-        uid, gid, mode = new_owner(self, S_IFREG | mode, creds)
-        inode = self.fs.new_inode(mode, uid, gid)
+        inode = self._make(S_IFREG | mode, creds)
         inode.nlink = 0
         inode.linkable = True
         return inode
@@ -284,4 +297,20 @@ class TmpInode(Inode):
         self.ctime_ns = time_ns()
 
     def listxattr(self) -> list[bytes]:
-        return list(self.xattrs or ())
+        return sorted(self.xattrs or (), key=lambda name: name not in NAMES)
+
+    def acl(self, name: bytes) -> Acl | None:
+        value = None if self.xattrs is None else self.xattrs.get(name)
+        return None if value is None else parse(value)
+
+    def set_acl(self, name: bytes, acl: Acl | None) -> None:
+        if acl is not None:
+            self.setxattr(name, pack(acl), 0)
+        elif self.acl(name) is not None:
+            self.removexattr(name)
+
+    def chmod(self, mode: int) -> None:
+        super().chmod(mode)
+        acl = self.acl(ACCESS)
+        if acl is not None:
+            self.set_acl(ACCESS, with_mode(acl, mode))
