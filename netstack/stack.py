@@ -256,9 +256,9 @@ class Stack:
         self.neighbors.flush(iface)
         self.memberships.gone(iface)
         del self.interfaces[iface.index]
+        self.changed("link", iface)  # with its number, which observers tell
         iface.index = 0
         self.waiting = deque(entry for entry in self.waiting if not isinstance(entry, Packet) or entry.iface.index)
-        self.changed("link", iface)
 
     def rename(self, iface: Interface, name: bytes) -> None:
         """EEXIST for a name that is taken, EINVAL for one that is none. Renaming while up is allowed (Linux 6.2)."""
