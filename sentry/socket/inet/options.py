@@ -163,6 +163,8 @@ def put(sock: InetSocket, level: int, name: int, option: Option, number: int) ->
 
 
 def get_option(sock: InetSocket, t: Task, level: int, name: int) -> bytes:
+    if level not in (IPPROTO_IP, IPPROTO_TCP) and sock.domain == AF_INET:
+        raise EOPNOTSUPP  # as ip_getsockopt says it, unlike ip_setsockopt
     table = table_of(sock, level)
     special = GET.get((level, name))
     if special is not None:
@@ -201,8 +203,6 @@ def _set_index(sock: InetSocket, t: Task, value: bytes) -> None:
     index = as_int(value)
     if index < 0:
         raise EINVAL
-    if index and index not in sock.net.stack.interfaces:
-        raise ENODEV
     _bind_to(sock, t, index)
 
 
@@ -354,6 +354,16 @@ def _addr_form(sock: InetSocket) -> bytes:
     raise ENOTCONN
 
 
+def _set_class(sock: InetSocket, t: Task, value: bytes) -> None:
+    """IPV6_TCLASS: as IP_TOS, and -1 is the default."""
+    number = number_of(IPPROTO_IPV6, value)
+    if not -1 <= number <= 255:
+        raise EINVAL
+    told = sock.endpoint.options
+    number = max(number, 0)
+    told.traffic_class = number & ~3 | told.traffic_class & 3 if sock.is_stream else number
+
+
 SET: dict[tuple[int, int], SetSpecial] = {
     (IPPROTO_IP, abi.IP_TOS): _set_tos,
     (IPPROTO_IP, abi.IP_TTL): _set_ttl,
@@ -361,6 +371,7 @@ SET: dict[tuple[int, int], SetSpecial] = {
     (IPPROTO_IP, abi.IP_OPTIONS): _set_options,
     (IPPROTO_IPV6, abi.IPV6_V6ONLY): _set_v6only,
     (IPPROTO_IPV6, abi.IPV6_UNICAST_HOPS): _set_hops,
+    (IPPROTO_IPV6, abi.IPV6_TCLASS): _set_class,
 }
 GET: dict[tuple[int, int], GetSpecial] = {
     (IPPROTO_IP, abi.IP_TTL): _ttl,

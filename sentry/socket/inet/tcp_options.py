@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netstack.tcp.state import CLOSE, LISTEN
 from sentry.abi import flags as abi
-from sentry.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP, EPERM
+from sentry.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from sentry.socket.options import INT, as_int
 
 if TYPE_CHECKING:
@@ -20,11 +20,14 @@ _HEAD, _WORDS, _REST = Struct("<8B"), Struct("<24I"), Struct("<4Q6I4Q2I2Q4I")
 INFO_SIZE = 280
 MAX_WINDOW, MIN_MSS = 32767, 88
 FIN_TIMEOUT_MAX_S = 120
+FIRST_RTO_US = 1_000_000
 
 
 def info(sock: InetStream) -> bytes:
     """TCP_INFO, in the order of linux/tcp.h."""
     now = sock.endpoint.info()
+    if sock.endpoint.conn is None:
+        now = now._replace(rto=FIRST_RTO_US)
     head = _HEAD.pack(
         now.state, now.ca_state, min(now.retransmits, 255), min(now.probes, 255), min(now.backoff, 255), now.options,
         now.snd_wscale | now.rcv_wscale << 4, now.delivery_rate_app_limited,
@@ -80,9 +83,9 @@ def _segment(sock: InetStream) -> bytes:
 
 
 def _set_linger2(sock: InetStream, t: Task, value: bytes) -> None:
-    """TCP_LINGER2: how long a closed socket stays in FIN_WAIT2; negative not at all, above the maximum the default."""
+    """TCP_LINGER2: how long a closed socket stays in FIN_WAIT2; negative not at all."""
     seconds = as_int(value)
-    sock.endpoint.options.linger2_s = -1 if seconds < 0 else 0 if seconds > FIN_TIMEOUT_MAX_S else seconds
+    sock.endpoint.options.linger2_s = -1 if seconds < 0 else min(seconds, FIN_TIMEOUT_MAX_S)
 
 
 def _linger2(sock: InetStream) -> bytes:
@@ -128,6 +131,16 @@ def _quick_ack(sock: InetStream) -> bytes:
     return INT.pack(int(endpoint.state == CLOSE or bool(endpoint.options.quick_ack)))
 
 
+def _set_unsent(sock: InetStream, t: Task, value: bytes) -> None:
+    """TCP_NOTSENT_LOWAT, unsigned; 0 is the sysctl's."""
+    sock.endpoint.options.notsent_low = (as_int(value) & 0xFFFFFFFF) or -1
+    sock.option_changed("notsent_low")
+
+
+def _unsent(sock: InetStream) -> bytes:
+    return (max(sock.endpoint.options.notsent_low, 0)).to_bytes(4, "little")
+
+
 def _set_fast_open(sock: InetStream, t: Task, value: bytes) -> None:
     """Fast open is refused politely: the queue is set, no cookie is ever given (RFC 7413, 2)."""
     if as_int(value) < 0 or sock.endpoint.state not in (CLOSE, LISTEN):
@@ -146,8 +159,6 @@ def _set_ulp(sock: InetStream, t: Task, value: bytes) -> None:
     """TCP_ULP: kernel TLS and its like are there when their module is; it is not."""
     if not value:
         raise EINVAL
-    if sock.endpoint.state != 1:
-        raise ENOTCONN
     raise ENOENT
 
 
@@ -165,6 +176,7 @@ GetTcp = Callable[["InetStream"], bytes]
 SET_TCP: dict[int, SetTcp] = {
     abi.TCP_CONGESTION: _set_congestion, abi.TCP_MAXSEG: _set_segment, abi.TCP_LINGER2: _set_linger2,
     abi.TCP_DEFER_ACCEPT: _set_defer, abi.TCP_WINDOW_CLAMP: _set_clamp, abi.TCP_QUICKACK: _set_quick_ack,
+    abi.TCP_NOTSENT_LOWAT: _set_unsent,
     abi.TCP_FASTOPEN: _set_fast_open, abi.TCP_REPAIR: _set_repair, abi.TCP_ULP: _set_ulp, abi.TCP_INFO: _refuse,
     abi.TCP_ZEROCOPY_RECEIVE: _refuse, abi.TCP_CC_INFO: _refuse,
 }  # fmt: skip
@@ -173,6 +185,7 @@ GET_TCP: dict[int, GetTcp] = {
     abi.TCP_DEFER_ACCEPT: lambda sock: INT.pack(sock.endpoint.options.defer_accept_s),
     abi.TCP_WINDOW_CLAMP: lambda sock: INT.pack(sock.endpoint.options.window_clamp),
     abi.TCP_QUICKACK: _quick_ack,
+    abi.TCP_NOTSENT_LOWAT: _unsent,
     abi.TCP_REPAIR: lambda sock: INT.pack(0), abi.TCP_REPAIR_QUEUE: _bad, abi.TCP_QUEUE_SEQ: _bad,
     abi.TCP_REPAIR_WINDOW: _bad, abi.TCP_ULP: lambda sock: b"", abi.TCP_SAVED_SYN: lambda sock: b"",
     abi.TCP_CC_INFO: lambda sock: b"",
