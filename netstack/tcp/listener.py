@@ -6,9 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from netstack.errors import EINVAL, WouldBlock
+from netstack.packet import Packet
 from netstack.poll import IN, RDNORM
+from netstack.tcp import output
+from netstack.tcp.cookies import PERIOD_NS, PERIODS
 from netstack.tcp.info import TcpInfo
+from netstack.tcp.request import Request, ask, redeem
 from netstack.tcp.state import LISTEN
+from netstack.wire.tcp import ACK, FIN, RST, SYN, Segment
 
 if TYPE_CHECKING:
     from netstack.tcp.local import LocalEnd
@@ -19,15 +24,18 @@ class Listener:
     """queue     connections that accept(2) has not fetched, at most backlog + 1
     waiting   clients of the same stack that found it full: over packets their SYN would be sent again and again
     deferred  connections that have to bring data before they count (TCP_DEFER_ACCEPT)
+    requests  connections that are half open (SYN_RECV), at most backlog + 1; beyond that cookies are sent
     """
 
-    __slots__ = ("backlog", "deferred", "queue", "socket", "waiting")
+    __slots__ = ("backlog", "cookies_ns", "deferred", "queue", "requests", "socket", "waiting")
 
     def __init__(self, socket: TcpSocket, backlog: int) -> None:
         self.socket = socket
         self.queue: deque[TcpSocket] = deque()
         self.waiting: deque[LocalEnd] = deque()
         self.deferred: dict[TcpSocket, None] = {}
+        self.requests: dict[Request, None] = {}
+        self.cookies_ns = -1  # when the last one was sent
         self.set_backlog(backlog)
 
     def set_backlog(self, backlog: int) -> None:
@@ -73,6 +81,31 @@ class Listener:
         self.queue.append(child)
         self.socket.notify(IN | RDNORM)
 
+    # Segments from elsewhere (RFC 9293, 3.10.7.2).
+
+    def segment(self, packet: Packet, segment: Segment, iss: int = -1) -> None:
+        """A segment that belongs to no connection. `iss` is given for a SYN that ends a TIME_WAIT."""
+        flags = segment.flags
+        if flags & RST:
+            return
+        if flags & ACK:
+            if flags & SYN or not redeem(self, packet, segment):
+                output.reset(self.socket.stack, packet, segment)
+        elif flags & SYN and not flags & FIN:
+            ask(self, packet, segment, iss)
+
+    def overflow(self) -> None:
+        """A connection was dropped for want of room."""
+        table = self.socket.table
+        table.count("ListenOverflows")
+        table.count("ListenDrops")
+
+    def expects_cookies(self, now_ns: int) -> bool:
+        """Some were sent not long ago."""
+        if self.socket.stack.settings.tcp_syncookies == 2:
+            return True
+        return self.cookies_ns >= 0 and now_ns - self.cookies_ns < (PERIODS + 1) * PERIOD_NS
+
     # As the connection of a socket.
 
     def close(self) -> None:
@@ -85,6 +118,8 @@ class Listener:
         waiting, self.waiting = self.waiting, deque()
         for end in waiting:
             end.refuse()
+        for request in list(self.requests):
+            request.drop()
         queue, self.queue = self.queue, deque()
         for child in (*queue, *self.deferred):
             child.abort()

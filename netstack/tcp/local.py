@@ -17,7 +17,7 @@ from netstack.tcp.state import CLOSE, CLOSE_WAIT, ESTABLISHED, FIN_WAIT1, FIN_WA
 from netstack.tcp.table import key_of
 
 if TYPE_CHECKING:
-    from netstack.packet import Packet
+    from netstack.packet import IcmpError, Packet
     from netstack.tcp.listener import Listener
     from netstack.tcp.socket import TcpSocket
     from netstack.timers import Timer
@@ -290,6 +290,9 @@ class LocalEnd:
 
     def segment(self, packet: Packet, segment: Segment) -> None:
         """A packet can claim to be of this connection, but none is: it is dropped."""
+
+    def icmp(self, error: IcmpError, seq: int) -> None:
+        """Nor is there an error about one."""
 
     def reusable(self) -> bool:
         return False

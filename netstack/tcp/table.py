@@ -5,17 +5,22 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Protocol
 
-from netstack.packet import Packet
+from netstack.errors import BadPacket
+from netstack.packet import IcmpError, Packet
 from netstack.ports import Ports
+from netstack.tcp import output
+from netstack.tcp.cookies import Sequences
 from netstack.tcp.timewait import TimeWait, TimeWaits
+from netstack.wire import checksum
+from netstack.wire.tcp import Segment, parse
 
 if TYPE_CHECKING:
     from netstack.stack import Stack
     from netstack.tcp.listener import Listener
-    from netstack.wire.tcp import Segment
 
 PROTO = 6
 _PORTS = struct.Struct("!HH")
+_QUOTED = struct.Struct("!HHI")
 
 
 def key_of(local: tuple[bytes, int], peer: tuple[bytes, int]) -> bytes:
@@ -27,6 +32,7 @@ class Entry(Protocol):
     """Who has a four-tuple: a connection, one that is half open, or one that is over (TIME_WAIT)."""
 
     def segment(self, packet: Packet, segment: Segment) -> None: ...
+    def icmp(self, error: IcmpError, seq: int) -> None: ...
     def reusable(self) -> bool: ...
 
 
@@ -42,18 +48,79 @@ class TcpTable:
         self.connections: dict[bytes, Entry] = {}
         self.listeners: dict[int, list[Listener]] = {}
         self.time_waits = TimeWaits(self)
+        self.sequences = Sequences(stack)
         self.orphans = 0
+        self._second = -1  # of the challenges counted
+        self._challenges = 0
+        stack.register(PROTO, self.receive)
+        stack.register_error(PROTO, self.icmp)
+
+    # Segments and errors.
+
+    def receive(self, packet: Packet) -> None:
+        """A packet from IP."""
+        payload = packet.payload
+        counters = self.stack.counters.tcp
+        counters["InSegs"] += 1
+        try:
+            pseudo = -1 if packet.checked else checksum.pseudo(packet.src, packet.dst, PROTO, 0)
+            segment = parse(payload, pseudo)
+        except BadPacket as bad:
+            counters["InErrs"] += 1
+            counters["InCsumErrors"] += bad.what == "tcp checksum"
+            return
+        entry = self.connections.get(packet.src + packet.dst + payload[:4])
+        if entry is not None:
+            entry.segment(packet, segment)
+            return
+        listener = self.listener(packet.dst, segment.dport, packet.iface.index, packet.src, segment.sport)
+        if listener is not None:
+            listener.segment(packet, segment)
+        else:
+            output.reset(self.stack, packet, segment)
+
+    def icmp(self, error: IcmpError) -> None:
+        """An ICMP error about a segment of ours."""
+        if len(error.payload) < 8:
+            return
+        sport, dport, seq = _QUOTED.unpack_from(error.payload)
+        entry = self.connections.get(error.dst + error.src + _PORTS.pack(dport, sport))
+        if entry is not None:
+            entry.icmp(error, seq)
+
+    def may_challenge(self) -> bool:
+        """A limit for all connections of the stack (RFC 5961, 7; tcp_challenge_ack_limit)."""
+        second = self.stack.now_ns // 1_000_000_000
+        if second != self._second:
+            self._second = second
+            self._challenges = 0
+        self._challenges += 1
+        return self._challenges <= self.stack.settings.tcp_challenge_ack_limit
+
+    def count(self, name: str) -> None:
+        """/proc/net/netstat."""
+        group = self.stack.counters.tcp_ext
+        group[name] = group.get(name, 0) + 1
+
+    def initial(self, key: bytes) -> int:
+        """Where our sequence numbers begin."""
+        return self.sequences.initial(key)
+
+    # Four-tuples.
 
     def free(self, address: bytes, port: int, peer_address: bytes, peer_port: int) -> bool:
         """No connection has this four-tuple, or only one in TIME_WAIT that may be taken over (tcp_tw_reuse)."""
         entry = self.connections.get(peer_address + address + _PORTS.pack(peer_port, port))
         return entry is None or entry.reusable()
 
-    def displace(self, key: bytes) -> None:
-        """A new connection takes the four-tuple: one in TIME_WAIT ends."""
+    def displace(self, key: bytes) -> int:
+        """A new connection takes the four-tuple: one in TIME_WAIT ends. Returns where the new one's sequence numbers
+        may begin, beyond all of the old one's, or -1 when there was none."""
         entry = self.connections.get(key)
-        if isinstance(entry, TimeWait):
-            self.time_waits.remove(entry)
+        if not isinstance(entry, TimeWait):
+            return -1
+        self.time_waits.remove(entry)
+        return entry.next_iss()
 
     # Listeners.
 
