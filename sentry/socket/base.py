@@ -6,10 +6,10 @@ and `commit`, so that an EFAULT loses nothing. Addresses are the bytes of a stru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sentry.abi.errno import BY_CODE, EAGAIN, ENOPROTOOPT, EOPNOTSUPP, Errno
-from sentry.abi.flags import O_NONBLOCK, O_RDWR, S_IFSOCK
+from sentry.abi.errno import BY_CODE, EAGAIN, EINVAL, ENOPROTOOPT, EOPNOTSUPP, Errno
+from sentry.abi.flags import O_NONBLOCK, O_RDWR, S_IFSOCK, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET
 from sentry.socket.options import SocketOptions
 from sentry.socket.rights import drop
 from vfs.anon.inode import DEV_SOCKFS, AnonInode
@@ -57,9 +57,10 @@ NO_CREDS = Ucred(0, 65534, 65534)  # a message that was sent when nobody wanted 
 
 
 class Outgoing:
-    """One message of send(2): data, destination, and what rides along."""
+    """One message of send(2): data, destination, and what rides along. `control` is what a family makes of further
+    control messages (`take_control`)."""
 
-    __slots__ = ("address", "creds", "data", "files", "flags")
+    __slots__ = ("address", "control", "creds", "data", "files", "flags")
 
     def __init__(self, data: bytes, address: bytes | None = None, flags: int = 0) -> None:
         self.data = data
@@ -67,15 +68,17 @@ class Outgoing:
         self.flags = flags
         self.files: list[File] = []  # each counted in `refs` by whoever owns the message
         self.creds: Ucred | None = None
+        self.control: Any = None
 
 
 class Incoming:
     """What one receive(2) found; nothing is gone before `commit`.
 
-    `full_size` is the real length of a truncated message, `files` are not yet counted for the receiver.
+    `full_size` is the real length of a truncated message, `files` are not yet counted for the receiver; `control` are
+    further control messages: level, type and contents (cmsg(3)).
     """
 
-    __slots__ = ("address", "creds", "data", "files", "flags", "full_size")
+    __slots__ = ("address", "control", "creds", "data", "files", "flags", "full_size")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -83,6 +86,7 @@ class Incoming:
         self.address: bytes | None = None
         self.files: list[File] = []
         self.creds: Ucred | None = None
+        self.control: list[tuple[int, int, bytes]] = []
         self.flags = 0
 
 
@@ -158,6 +162,12 @@ class Socket(File):
         """`count` bytes, or a message of which that many were wanted, leave the queue; the references of the files that
         came with them are the caller's from then on."""
         raise EOPNOTSUPP
+
+    def take_control(self, t: Task, level: int, kind: int, body: bytes, message: Outgoing) -> None:
+        """A control message of sendmsg(2), of a socket that is none of AF_UNIX: what a family does not know it passes
+        over, but at SOL_SOCKET (cmsg(3))."""
+        if level == SOL_SOCKET and kind not in (SCM_RIGHTS, SCM_CREDENTIALS):
+            raise EINVAL
 
     def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
         raise ENOPROTOOPT

@@ -38,8 +38,10 @@ def parse(t: Task, sock: Socket, control: bytes, message: Outgoing) -> None:
         if size < CMSGHDR.size or size > len(control) - at:
             raise EINVAL
         body = control[at + CMSGHDR.size : at + size]
-        if level == SOL_SOCKET:
-            if sock.domain != AF_UNIX or kind not in (SCM_RIGHTS, SCM_CREDENTIALS):
+        if sock.domain != AF_UNIX:
+            sock.take_control(t, level, kind, body, message)
+        elif level == SOL_SOCKET:
+            if kind not in (SCM_RIGHTS, SCM_CREDENTIALS):
                 raise EINVAL
             if kind == SCM_RIGHTS:
                 _rights(t, body, message)
@@ -95,7 +97,9 @@ class ControlBuffer:
         self.flags = 0
 
     def fill(self, sock: Socket, incoming: Incoming, files: list[File], flags: int) -> None:
-        """Credentials if asked for, then `files`, whose references stay the caller's."""
+        """What the family adds, credentials if asked for, then `files`, whose references stay the caller's."""
+        for level, kind, body in incoming.control:
+            self.put(level, kind, body)
         if sock.options.pass_creds:
             creds = incoming.creds or NO_CREDS
             self.put(SOL_SOCKET, SCM_CREDENTIALS, UCRED.pack(creds.pid, creds.uid, creds.gid))
