@@ -182,6 +182,7 @@ class IpSocket(DatagramSocket):
                 mtu = min(mtu, narrow)
         else:
             most = 65535
+            mtu = min(mtu, most)
         strict = discovery in (PMTUDISC_DO, PMTUDISC_PROBE)
         if size > (mtu if strict or discovery == PMTUDISC_INTERFACE else most):
             self._too_long(flow, mtu, peer)
@@ -191,7 +192,7 @@ class IpSocket(DatagramSocket):
         options = self.options
         if options.receive_errors if flow.version == 4 else options.receive_errors6:
             if flow.version == 4:
-                peer, mtu = (peer[0], self.peer[1]), min(mtu, 65535)
+                peer = peer[0], self.peer[1]
             error = ExtendedError(EMSGSIZE.code, LOCAL, 0, 0, mtu, b"", peer, b"", time_ns=self.stack.now_ns)
             if self.errors.add(error, options.receive_buffer):
                 self.notify(ERR)

@@ -323,7 +323,7 @@ def _mtu(sock: InetSocket) -> bytes:
     if peer is None or not peer[1]:
         raise ENOTCONN
     flow = sock.enter().flow(peer[0], sock.endpoint.local[0], sock.endpoint.options.bound_iface)
-    return INT.pack(flow.mtu)
+    return INT.pack(flow.mtu if flow.version == 6 else flow.limit)
 
 
 def _set_port_range(sock: InetSocket, t: Task, value: bytes) -> None:
