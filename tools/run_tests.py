@@ -21,7 +21,7 @@ FULL_DEADLINE_S = 90 * 60       # with --full, acceptance sizes
 GRACE_S = 15
 
 # quick ones first, so that a plain mistake shows at once; a directory that is not named here runs at the end
-ORDER = ("unit", "property", "golden", "packet", "guest", "oci", "jobs", "suites", "security", "podman")
+ORDER = ("unit", "property", "golden", "packet", "fuzz", "guest", "oci", "net", "jobs", "suites", "security", "podman")
 
 
 def parts() -> list[Path]:
