@@ -33,7 +33,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_ack_ns", "last_data_ns", "mss", "nxt",
+        "_copied", "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_ack_ns", "last_data_ns", "mss", "nxt",
         "order", "pending", "pingpong", "quick", "scale", "segments", "tcb",
     )  # fmt: skip
 
@@ -54,6 +54,7 @@ class Receiver:
         self.last_data_ns = self.last_ack_ns = now_ns
         self._copied_to = start
         self._copied_ns = now_ns
+        self._copied = 10 * mss
         self.delay = Alarm(tcb.stack.timers, self.acknowledge)
 
     # The window.
@@ -102,16 +103,23 @@ class Receiver:
                 self.acknowledge()
 
     def _tune(self, now_ns: int, read_to: int) -> None:
-        """The buffer grows with what the owner reads in a round trip (tcp_moderate_rcvbuf)."""
+        """The buffer grows with what the owner reads in a round trip, twice as far while that grows itself
+        (tcp_moderate_rcvbuf)."""
         copied = read_to - self._copied_to
         self._copied_to = read_to
         self._copied_ns = now_ns
+        before = self._copied
+        if copied <= before:
+            return
+        self._copied = copied
         socket = self.tcb.socket
         options, settings = socket.options, self.tcb.stack.settings
         if options.receive_locked or not settings.tcp_moderate_rcvbuf:
             return
-        if 4 * copied > options.receive_buffer:
-            options.receive_buffer = min(max(4 * copied, options.receive_buffer), settings.tcp_rmem[2])
+        window = 2 * copied + 16 * self.mss
+        window += window * min(copied - before, before) // before
+        if 2 * window > options.receive_buffer:
+            options.receive_buffer = max(min(2 * window, settings.tcp_rmem[2]), options.receive_buffer)
 
     # Data.
 
