@@ -65,6 +65,7 @@ class FakeKernel:
         self.watched: dict[int, tuple[int, Callable[[int], None]]] = {}
         self.groups: dict[int, Any] = {}
         self.tasks: dict[int, Any] = {}
+        self.lingering: Any = None
 
     def now_ns(self) -> int:
         return self.time_ns

@@ -41,7 +41,7 @@ class Guest:
     def __init__(self, root: FileSystem, creds: Credentials = ROOT, flags: int = 0) -> None:
         mount = Mount(root, root.root, flags)
         self.mounts = MountNamespace(mount)
-        kernel = SimpleNamespace(mounts=self.mounts, signals=Signals(), backing=-1)
+        kernel = SimpleNamespace(mounts=self.mounts, signals=Signals(), backing=-1, lingering=None)
         kernel.now_ns = lambda: 10**9
         kernel.realtime_ns = lambda: 1_700_000_000 * 10**9
         kernel.find_group = lambda pid: None
