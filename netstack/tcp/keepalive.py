@@ -64,8 +64,9 @@ def expired(tcb: Tcb) -> None:
     tcb.clock.set(now_ns + interval * SECOND_NS)
 
 
-def patient(tcb: Tcb, count: int, since_ns: int) -> bool:
-    """Whether `count` attempts without an answer, the first at `since_ns`, are not enough to give up."""
+def patient(tcb: Tcb, count: int, since_ns: int, probing: bool) -> bool:
+    """Whether `count` attempts without an answer are not enough to give up; `since_ns` is when data began to wait for
+    one. `probing`: the peer's window is closed, and what is counted are probes of it."""
     settings, options = tcb.stack.settings, tcb.socket.options
     if count == settings.tcp_retries1:
         tcb.path.reroute()
@@ -75,6 +76,8 @@ def patient(tcb: Tcb, count: int, since_ns: int) -> bool:
     if tcb.orphan:
         retries = settings.tcp_orphan_retries or ORPHAN_RETRIES
         return count <= retries
+    if probing:
+        return count < settings.tcp_retries2
     return waited_ns < _boundary_ns(settings.tcp_retries2)
 
 

@@ -37,12 +37,13 @@ class Sender:
     fin        a FIN follows the data
     urgent     position behind the urgent byte; below rec.una for none
     full       somebody found no room, or little
-    probes     zero-window probes in a row, since probing_ns
+    probes     probes of a closed window that nobody has answered; waits counts all since probing_ns, when it closed
     """
 
     __slots__ = (
-        "_small_end", "alarm", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec", "rtt",
-        "scale", "segments", "tcb", "tx", "urgent", "wl1", "wl2", "wnd",
+        "_small_end", "alarm", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns",
+        "rec", "rtt",
+        "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, start: int, window: int, scale: int, mss: int, sack: bool) -> None:
@@ -59,7 +60,7 @@ class Sender:
         self.fin = False
         self.urgent = start - 1
         self.full = False
-        self.probes = 0
+        self.probes = self.waits = 0
         self.probing_ns = 0
         self.segments = 0
         self.last_data_ns = stack.now_ns
@@ -89,7 +90,7 @@ class Sender:
         tx.append(data)
         if oob and size:
             self.urgent = tx.end
-        if self.rec.nxt == tx.end - size and self.tcb.rcv.pending:
+        if self.rec.nxt == tx.end - size:
             self.tcb.rcv.answered(self.tcb.stack.now_ns)
         self.push(more)
         return size
@@ -248,10 +249,16 @@ class Sender:
                 self.wnd = window
                 if window > self.max_wnd:
                     self.max_wnd = window
-        if self.probes and (window or ack > rec.una):
-            self.probes = 0
+        if self.waits:
+            self.probes = (
+                0  # a peer that answers may keep its window closed for as long as it likes (RFC 9293, 3.8.6.1)
+            )
+            if window or ack > rec.una:
+                self.waits = 0
         advanced = rec.acked(ack, blocks, now_ns, echo_ns, ece, plain and same)
         if advanced:
+            if ack == rec.nxt:
+                self.alarm.clear()  # recovery's; a probe of the window has a time of its own
             tx = self.tx
             tx.drop(min(ack, tx.end))
             tcb.path.flow.confirm()
@@ -274,7 +281,7 @@ class Sender:
         rec = self.rec
         deadline_ns = rec.deadline_ns
         if deadline_ns < 0 and (self.tx.end > rec.nxt or (self.fin and self.tx.end == rec.nxt)):
-            if not self.probes:
+            if not self.waits:
                 self.probing_ns = now_ns
             deadline_ns = self.alarm.deadline_ns
             if deadline_ns < 0 or rec.una != rec.nxt:
@@ -282,7 +289,7 @@ class Sender:
         self.alarm.set(deadline_ns)
 
     def _probe_wait_ns(self) -> int:
-        return min(max(self.rtt.rto_ns, PROBE_NS) << min(self.probes, 20), 120_000_000_000)
+        return min(max(self.rtt.rto_ns, PROBE_NS) << min(self.waits, 20), 120_000_000_000)
 
     def _ring(self) -> None:
         tcb, rec = self.tcb, self.rec
@@ -323,7 +330,8 @@ class Sender:
         if not size and not self.fin and rec.nxt == tx.end:
             return
         self.probes += 1
-        if tcb.gives_up(self.probes - 1, self.probing_ns):
+        self.waits += 1
+        if tcb.gives_up(self.probes - 1, self.probing_ns, probing=True):
             return
         tcb.emit(rec.una - 1, ACK)
         tcb.count("TCPWinProbe")

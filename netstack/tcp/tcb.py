@@ -365,7 +365,8 @@ class Tcb:
         if socket.closed and seq + len(payload) > rcv.nxt:
             # Nobody is left to read it, and the peer must know (RFC 9293, 3.6.1; RFC 2525, 2.17).
             self.count("TCPAbortOnData")
-            self.send_reset()
+            self.stack.counters.tcp["OutRsts"] += 1
+            self.path.emit(self.snd.rec.una, 0, RST, 0)
             self.end(ECONNRESET.code)
             return
         before = rcv.nxt
@@ -501,9 +502,9 @@ class Tcb:
             self.table.orphans -= 1
         socket.over(code)
 
-    def gives_up(self, count: int, since_ns: int) -> bool:
+    def gives_up(self, count: int, since_ns: int, probing: bool = False) -> bool:
         """The peer has not answered `count` times since `since_ns`: end it, if that is enough."""
-        if keepalive.patient(self, count, since_ns):
+        if keepalive.patient(self, count, since_ns, probing):
             return False
         self.count("TCPAbortOnTimeout")
         self.end(self.socket.soft_error or ETIMEDOUT.code)

@@ -282,7 +282,8 @@ class Script:
         self.inject(f"S 0:0(0) win {window} <{options}>")
         answer = self.expect("S. 0:0(0) ack 1")
         self.wait(rtt)
-        echo = ",".join(["TS 1000 0"] if answer.segment.options.timestamps is not None else [])
+        stamps = answer.segment.options.timestamps
+        echo = f"TS {stamps[1]} 0" if stamps is not None else ""
         self.inject(f". 1:1(0) ack 1 win {window} <{echo}>")
         sock = listener.accept()
         listener.close()
