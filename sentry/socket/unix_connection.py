@@ -55,13 +55,13 @@ class UnixConnection(UnixSocket):
         to = find(t, name, self.kind)
         if not isinstance(to, UnixConnection) or to.state != LISTENING or to.shut & SHUT_READ:
             raise ECONNREFUSED
+        if len(to.pending) > to.backlog:  # looked at before whether we may connect at all
+            to.block(self)
+            raise WouldBlock
         if self.state != CLOSED:
             raise EISCONN if self.state == CONNECTED else EINVAL
         if self.peer is not None:
             raise EISCONN
-        if len(to.pending) > to.backlog:
-            to.block(self)
-            raise WouldBlock
         other = new_like(self, t)
         other.accepted = False
         other.address = to.address
