@@ -2,7 +2,8 @@
 
 So large segments pass in one piece in both directions, and checksums may be left to the device: the host finishes what
 is really sent, and says of what comes whether it is known to be right. A frame that is read is an object of its own, of
-which the stack may keep parts. Idle, the link costs nothing: the loop sleeps on the descriptor.
+which the stack may keep parts. Idle, the link costs nothing: the loop sleeps on the descriptor. In a flood frames are
+read in rounds, with guests' calls in between: else the host's buffer would be emptied into full sockets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sentry.net.namespace import NetNamespace
 
 FRAME_AT_MOST = vnet.HEADER_LEN + 18 + 65535
-ROUND_FRAMES, ROUND_BYTES = 64, 1 << 20  # of one turn of the loop: guests' calls are taken in between
+ROUND_FRAMES, ROUND_BYTES = 64, 1 << 20
 QUEUE_FRAMES, QUEUE_BYTES = 1000, 4 << 20
 ENETDOWN = 100
 UDP_HEADER = 8
@@ -35,7 +36,7 @@ class PacketLink:
     """`iface` is set by whoever makes the interface; from `open` on frames come in. `heard`, if any, is told of each
     before the stack, with what is left to do on it."""
 
-    __slots__ = ("_bytes", "_fd", "_kernel", "_net", "_queue", "heard", "iface")
+    __slots__ = ("_bytes", "_fd", "_kernel", "_net", "_queue", "_resting", "heard", "iface")
 
     gso = True
     checksum = True
@@ -48,9 +49,14 @@ class PacketLink:
         self._fd = fd
         self._queue: deque[bytes] = deque()  # what the host had no room for
         self._bytes = 0
+        self._resting = False  # between two rounds
 
     def open(self) -> None:
-        self._kernel.watch(self._fd, IN, self._ready)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._fd >= 0:
+            self._kernel.watch(self._fd, (0 if self._resting else IN) | (OUT if self._queue else 0), self._ready)
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -74,10 +80,10 @@ class PacketLink:
     def _keep(self, frame: bytes) -> bool:
         if self._fd < 0 or len(self._queue) >= QUEUE_FRAMES or self._bytes + len(frame) > QUEUE_BYTES:
             return False
-        if not self._queue:
-            self._kernel.watch(self._fd, IN | OUT, self._ready)
         self._queue.append(frame)
         self._bytes += len(frame)
+        if len(self._queue) == 1:
+            self._watch()
         return True
 
     def _flush(self) -> None:
@@ -90,16 +96,28 @@ class PacketLink:
             except OSError:
                 pass  # this one is lost
             self._bytes -= len(queue.popleft())
-        self._kernel.watch(self._fd, IN, self._ready)
+        self._watch()
 
     # in ---------------------------------------------------------------------------------------------------------------
     def _ready(self, events: int) -> None:
         if events & OUT:
             self._flush()
-        if events & (IN | ERR | HUP):
-            self._read()
+        if events & (IN | ERR | HUP) and not self._resting:
+            self._round()
 
-    def _read(self) -> None:
+    def _round(self) -> None:
+        """Read what is there; when it is much, go on once no call waits, or after some have been served."""
+        if self._fd < 0:
+            return
+        more = self._read()
+        if more:
+            self._kernel.when_quiet(self._round)
+        if more != self._resting:
+            self._resting = more
+            self._watch()
+
+    def _read(self) -> bool:
+        """True when the round's measure is full."""
         net, iface, fd = self._net, self.iface, self._fd
         receive = net.enter().receive
         unpack, read, left = vnet.HEADER.unpack_from, os.read, ROUND_BYTES
@@ -108,12 +126,12 @@ class PacketLink:
             try:
                 text = read(fd, FRAME_AT_MOST)
             except BlockingIOError:
-                return
+                return False
             except OSError as err:
                 self._failed(err)
-                return
+                return False
             if len(text) < vnet.HEADER_LEN:
-                return
+                return False
             flags, kind, _, gso_size, start, offset = unpack(text)
             frame = memoryview(text)[vnet.HEADER_LEN :]
             if self.heard is not None:
@@ -125,7 +143,8 @@ class PacketLink:
                 receive(iface, frame, flags != 0, gso_size if kind else 0)
             left -= len(text)
             if left < 0:
-                return
+                break
+        return True
 
     def _failed(self, err: OSError) -> None:
         """ENETDOWN is told once when the interface goes down; one that is deleted stays silent for ever after."""
