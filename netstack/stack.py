@@ -43,12 +43,12 @@ from netstack.socket.packet import PacketTable
 from netstack.socket.ping import PingTable
 from netstack.socket.raw import RawTable
 from netstack.socket.udp_table import UdpTable
+from netstack.tcp.table import TcpTable
 from netstack.timers import Timers
 from netstack.wire import icmp, icmp6, ipv4, ipv6
 
 if TYPE_CHECKING:
     from netstack.link.base import Link
-    from netstack.tcp.table import TcpTable
 
 INTERFACES_AT_MOST = 4096
 QUEUE_AT_MOST = 4096  # packets to own addresses that wait for `advance`
@@ -75,7 +75,6 @@ class Stack:
         self.settings = Settings(self._setting_changed)
         self.counters = NetCounters()
         self.timers = Timers(wakeup)
-        self.tcp: TcpTable | None = None  # netstack.tcp.table.of makes it
         self.interfaces: dict[int, Interface] = {}
         self.local: dict[bytes, int] = {}  # own addresses that may be used, and whose interface they are on
         self.observers: list[Callable[[str, object], None]] = []
@@ -106,6 +105,7 @@ class Stack:
         self.register(ipv4.ICMP, self.icmp.receive)
         self.register(ipv4.IGMP, self.memberships.heard4)
         self.register(ipv6.ICMPV6, self.icmp6.receive)
+        self.tcp = TcpTable(self)
         self.udp = UdpTable(self)
         self.raw = RawTable(self)
         self.ping = PingTable(self)

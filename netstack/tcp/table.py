@@ -155,7 +155,5 @@ class TcpTable:
 
 
 def of(stack: Stack) -> TcpTable:
-    """The stack's table, made when the first asks for it: without one the stack answers no TCP at all."""
-    if stack.tcp is None:
-        stack.tcp = TcpTable(stack)
+    """The stack's table."""
     return stack.tcp
