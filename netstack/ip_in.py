@@ -185,7 +185,7 @@ class Input:
             return "unicast"
         route = self._route(dst, src, iface, tos)
         if route is None:
-            return ""
+            return "forward"  # which comes to nothing, but a router says so
         return {LOCAL: "unicast", BROADCAST: "broadcast", UNICAST: "forward"}.get(route.kind, "")
 
     def _source4(self, iface: Interface, src: bytes, dst: bytes, kind: str) -> bool:
@@ -299,7 +299,7 @@ class Input:
         route = self._route(dst, src, iface, 0)
         if route is None:
             stack.counters.ip6["InNoRoutes"] += 1
-            return ""
+            return "forward"
         return {LOCAL: "unicast", UNICAST: "forward"}.get(route.kind, "")
 
     def _source6(self, iface: Interface, src: bytes) -> bool:

@@ -109,6 +109,9 @@ class Memberships:
             self._changed(iface, entry, NO_SOURCES)
 
     def down(self, iface: Interface) -> None:
+        for group in (ALL_HOSTS4, ipv6.ALL_NODES):
+            if group in iface.groups and self in iface.groups[group].owners:
+                self.leave(iface, group, self)
         for entry in iface.groups.values():
             entry.cancel()
             entry.changes = 0

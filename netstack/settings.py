@@ -10,8 +10,8 @@ from collections.abc import Callable
 class Settings:
     """Written by anybody at any time, which `changed` is told of by name; read where the value is needed."""
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
-        self.changed: Callable[[str], None] = _nobody
+    def __init__(self, changed: Callable[[str], None] = lambda name: None) -> None:
+        self.changed: Callable[[str], None] = lambda name: None  # the defaults are no change
         # net.ipv4
         self.ip_forward = 0
         self.default_ttl = 64
@@ -147,7 +147,3 @@ class Settings:
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
         self.changed(name)
-
-
-def _nobody(name: str) -> None:
-    """Who hears of the defaults."""

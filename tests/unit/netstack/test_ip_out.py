@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from netstack.errors import EINVAL, EMSGSIZE
-from netstack.packet import Packet
+from netstack.packet import Offload, Packet
 from netstack.route import Route
 from netstack.wire import checksum, ether, ipv4, ipv6
 from tests.unit.netstack.two_hosts import IP, IP6, SECOND_NS, Wire
@@ -44,11 +46,12 @@ def test_headers(wire: Wire) -> None:
     send(wire.a.stack.flow(IP[1]), 200, b"head", options=b"\x94\x04\0\0")
     send(wire.a.stack.flow(IP6[1]), 200, b"head", b"data", ttl=5, tos=0x2E, flow_label=0x12345)
     first, second = packets4(wire)
-    assert (first.ttl, first.tos, first.dont_fragment, first.length, first.payload) == (5, 0x2E, True, 28, b"headdata")
+    assert (first.ttl, first.tos, first.dont_fragment, first.length) == (5, 0x2E, True, 28)
+    assert bytes(first.payload) == b"headdata"
     assert (second.ttl, second.options, second.dont_fragment) == (64, b"\x94\x04\0\0", False)
     assert first.ident != second.ident
     (third,) = packets6(wire)
-    assert (third.hop_limit, third.tos, third.flow, third.payload) == (5, 0x2E, 0x12345, b"headdata")
+    assert (third.hop_limit, third.tos, third.flow, bytes(third.payload)) == (5, 0x2E, 0x12345, b"headdata")
 
 
 @pytest.mark.parametrize("addresses", [IP, IP6])
@@ -225,8 +228,8 @@ def test_a_device_without_link_headers() -> None:
         gso = False
         checksum = False
 
-        def send(self, parts: object, offload: object) -> bool:
-            sent.append(b"".join(parts))  # type: ignore[arg-type]
+        def send(self, parts: Sequence[bytes | memoryview], offload: Offload) -> bool:
+            sent.append(b"".join(parts))
             return True
 
     stack = wire.a.stack
@@ -238,7 +241,7 @@ def test_a_device_without_link_headers() -> None:
     start = checksum.pseudo(flow.src, flow.dst, 17, 12)
     stack.send(flow, 17, bytes(6) + start.to_bytes(2), b"data", csum_offset=6)
     packet = ipv4.parse(memoryview(sent[0]))
-    assert (packet.src, packet.payload[8:]) == (IP[0], b"data")
+    assert (packet.src, bytes(packet.payload[8:])) == (IP[0], b"data")
     assert checksum.partial(packet.payload, start) == 0xFFFF
     got: list[Packet] = []
     stack.register(200, got.append)

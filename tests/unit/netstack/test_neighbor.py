@@ -83,7 +83,7 @@ def test_stale_delay_probe_and_confirmation(addresses: tuple[bytes, bytes]) -> N
 def test_nobody_answers(version: int) -> None:
     wire = Wire()
     heard: list[IcmpError] = []
-    wire.a.stack.register_error(200, heard.append)  # type: ignore[arg-type]
+    wire.a.stack.register_error(200, heard.append)
     dst = NOBODY[version]
     flow = wire.a.stack.flow(dst)
     wire.a.stack.send(flow, 200, b"first 8 bytes and more")

@@ -47,10 +47,10 @@ def test_what_goes_to_ourselves_comes_with_the_next_advance() -> None:
         stack.advance(5)
         assert stack.next_ns() == -1
         packet = got[0]
-        assert (packet.dst, packet.payload, packet.ttl, packet.tos, packet.checked, packet.to_us) == (
+        assert (packet.dst, bytes(packet.payload), packet.ttl, packet.tos, packet.checked, packet.to_us) == (
             flow.dst, b"headdata", 9, 0x20, True, "unicast",
         )  # fmt: skip
-        assert packet.raw[-8:] == b"headdata" and packet.raw[0] >> 4 == packet.version
+        assert bytes(packet.raw[-8:]) == b"headdata" and packet.raw[0] >> 4 == packet.version
 
 
 def test_the_largest_and_too_large() -> None:

@@ -95,18 +95,11 @@ class Wire:
 
 
 def frame4(
-    host: Host,
-    src: bytes,
-    dst: bytes,
-    proto: int,
-    payload: bytes,
-    *,
-    mac: bytes = b"",
-    sender: bytes = MACS[1],
+    host: Host, src: bytes, dst: bytes, proto: int, payload: bytes, *, mac: bytes = b"", options: bytes = b"",
     **head: int,
-) -> bytes:
+) -> bytes:  # fmt: skip
     """An IPv4 packet in a frame to `host`, of anybody's making."""
-    header = ipv4.pack_header(src, dst, proto, len(payload), **head)  # type: ignore[arg-type]
+    header = ipv4.pack_header(src, dst, proto, len(payload), options=options, **head)
     return ether.pack_header(mac or host.iface.mac, MACS[1], ether.IP4) + header + payload
 
 
