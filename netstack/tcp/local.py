@@ -297,6 +297,10 @@ class LocalEnd:
     def reusable(self) -> bool:
         return False
 
+    @property
+    def state(self) -> int:
+        return self.socket.state
+
     def set_option(self, name: str) -> None:
         if name == "send_buffer" and self.peer is not None and self.full and self.writable():
             self.full = False

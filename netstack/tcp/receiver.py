@@ -33,8 +33,8 @@ class Receiver:
     """
 
     __slots__ = (
-        "_copied", "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_ack_ns", "last_data_ns", "mss", "nxt",
-        "order", "pending", "pingpong", "quick", "scale", "segments", "tcb",
+        "_copied", "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_ack_ns", "last_data_ns",
+        "mss", "nxt", "order", "pending", "pingpong", "quick", "scale", "segments", "tcb",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, start: int, window: int, scale: int, mss: int) -> None:
@@ -198,11 +198,6 @@ class Receiver:
         self.last_ack_ns = now_ns
         if self.quick:
             self.quick -= 1
-
-    def answered(self, now_ns: int) -> None:
-        """The owner has sent data soon after it got some: it answers."""
-        if now_ns - self.last_data_ns < DELAY_NS:
-            self.pingpong = True
 
     def set_quick(self, wanted: bool) -> None:
         """TCP_QUICKACK."""

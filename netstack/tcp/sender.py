@@ -16,6 +16,7 @@ from netstack.tcp.congestion import Congestion, Reno
 from netstack.tcp.cubic import Cubic
 from netstack.tcp.output import ECT0
 from netstack.tcp.queue import ByteQueue
+from netstack.tcp.receiver import DELAY_NS
 from netstack.tcp.recovery import NOTHING, PROBE, TIMEOUT, Recovery
 from netstack.tcp.rtt import RttEstimator
 from netstack.wire.tcp import ACK, CWR, FIN, PSH, URG
@@ -41,8 +42,7 @@ class Sender:
     """
 
     __slots__ = (
-        "_small_end", "alarm", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns",
-        "rec", "rtt",
+        "_small_end", "alarm", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec", "rtt",
         "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
@@ -90,8 +90,6 @@ class Sender:
         tx.append(data)
         if oob and size:
             self.urgent = tx.end
-        if self.rec.nxt == tx.end - size:
-            self.tcb.rcv.answered(self.tcb.stack.now_ns)
         self.push(more)
         return size
 
@@ -205,6 +203,8 @@ class Sender:
             return self.path_changed()
         self.segments += -(-size // mss)
         self.last_data_ns = now_ns
+        if size and now_ns - tcb.rcv.last_data_ns < DELAY_NS:
+            tcb.rcv.pingpong = True  # the owner answers what it has got
         rec.sent(start, end + fin, now_ns, probe)
         return True
 
@@ -250,9 +250,7 @@ class Sender:
                 if window > self.max_wnd:
                     self.max_wnd = window
         if self.waits:
-            self.probes = (
-                0  # a peer that answers may keep its window closed for as long as it likes (RFC 9293, 3.8.6.1)
-            )
+            self.probes = 0  # who answers may keep its window closed for as long as it likes (RFC 9293, 3.8.6.1)
             if window or ack > rec.una:
                 self.waits = 0
         advanced = rec.acked(ack, blocks, now_ns, echo_ns, ece, plain and same)
@@ -289,6 +287,8 @@ class Sender:
         self.alarm.set(deadline_ns)
 
     def _probe_wait_ns(self) -> int:
+        if self.wnd:
+            return PROBE_NS  # what TCP_CORK or a small window holds back (tcp(7); RFC 9293, 3.8.6.2.1)
         return min(max(self.rtt.rto_ns, PROBE_NS) << min(self.waits, 20), 120_000_000_000)
 
     def _ring(self) -> None:

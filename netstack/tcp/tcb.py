@@ -14,7 +14,7 @@ from netstack.errors import ECONNRESET, EPIPE, ETIMEDOUT
 from netstack.packet import IcmpError, Packet
 from netstack.poll import IN, RDNORM
 from netstack.socket.error_queue import meaning, too_big
-from netstack.tcp import keepalive, opening
+from netstack.tcp import keepalive, opening, output
 from netstack.tcp.alarm import Alarm
 from netstack.tcp.info import TcpInfo
 from netstack.tcp.opening import Terms
@@ -285,7 +285,7 @@ class Tcb:
         if flags & URG and segment.urgent and socket.state in MAY_RECEIVE:
             socket.urge(seq + segment.urgent - 1)
         if size:
-            self._data(seq, payload, packet.gso_size, now_ns)
+            self._data(packet, segment, seq, now_ns)
             if socket.conn is not self:
                 return
         if flags & FIN and end - 1 <= rcv.edge:
@@ -357,20 +357,19 @@ class Tcb:
             self._fin_acknowledged()
         return socket.conn is self
 
-    def _data(self, seq: int, payload: memoryview, gso_size: int, now_ns: int) -> None:
-        rcv, socket = self.rcv, self.socket
+    def _data(self, packet: Packet, segment: Segment, seq: int, now_ns: int) -> None:
+        rcv, socket, payload = self.rcv, self.socket, segment.payload
         if socket.state not in MAY_RECEIVE:
             rcv.acknowledge_now()  # behind a FIN there is nothing
             return
         if socket.closed and seq + len(payload) > rcv.nxt:
             # Nobody is left to read it, and the peer must know (RFC 9293, 3.6.1; RFC 2525, 2.17).
             self.count("TCPAbortOnData")
-            self.stack.counters.tcp["OutRsts"] += 1
-            self.path.emit(self.snd.rec.una, 0, RST, 0)
+            output.reset(self.stack, packet, segment)
             self.end(ECONNRESET.code)
             return
         before = rcv.nxt
-        rcv.data(seq, payload, gso_size, now_ns)
+        rcv.data(seq, payload, packet.gso_size, now_ns)
         if rcv.nxt != before:
             socket.urgent_came()
             socket.notify(IN | RDNORM)
@@ -518,6 +517,10 @@ class Tcb:
 
     def reusable(self) -> bool:
         return False
+
+    @property
+    def state(self) -> int:
+        return self.socket.state
 
     def set_option(self, name: str) -> None:
         """An option was set: what it changes at once."""
