@@ -13,7 +13,6 @@ from sentry.abi.errno import (
     EINVAL,
     ENOTSOCK,
     EOPNOTSUPP,
-    EPERM,
     EPROTONOSUPPORT,
     ESOCKTNOSUPPORT,
     Errno,
@@ -21,6 +20,9 @@ from sentry.abi.errno import (
 from sentry.socket.base import SHUT_BOTH, Socket, Ucred
 from sentry.socket.header import read_address, write_address
 from sentry.socket.inet import family as inet
+from sentry.socket.netlink.protocols import PROTOCOLS
+from sentry.socket.netlink.socket import NetlinkSocket
+from sentry.socket.packet import PacketFile
 from sentry.socket.unix import UnixSocket
 from sentry.socket.unix_connection import UnixStream, pair
 from sentry.socket.unix_message import UnixDatagram, UnixSeqpacket
@@ -40,7 +42,7 @@ UNIX_KINDS: dict[int, type[UnixStream] | type[UnixDatagram] | type[UnixSeqpacket
 }  # fmt: skip
 
 
-@syscall("socket", Family, SockType, Int, support="partial", note="unix, inet, inet6")
+@syscall("socket", Family, SockType, Int, support="partial", note="unix, inet, inet6, netlink")
 def sys_socket(t: Task, family: int, kind: int, protocol: int) -> int:
     return t.fds.install(_make(t, family, kind, protocol), bool(kind & abi.SOCK_CLOEXEC))
 
@@ -83,8 +85,14 @@ def _make(t: Task, family: int, kind: int, protocol: int) -> Socket:
         return unix(t, flags)
     if family in (abi.AF_INET, abi.AF_INET6):
         return inet.make(t, family, kind, protocol, flags)
-    if family == abi.AF_PACKET and not t.creds.has(abi.CAP_NET_RAW):
-        raise EPERM
+    if family == abi.AF_NETLINK:
+        if kind not in (abi.SOCK_RAW, abi.SOCK_DGRAM):
+            raise ESOCKTNOSUPPORT
+        if protocol not in PROTOCOLS:
+            raise EPROTONOSUPPORT
+        return NetlinkSocket(t, kind, protocol, flags)
+    if family == abi.AF_PACKET:
+        return PacketFile(t, kind, protocol, flags)
     raise EAFNOSUPPORT
 
 
@@ -202,7 +210,10 @@ def sys_getsockopt(t: Task, file: File, level: int, name: int, value_addr: int, 
     size = t.mem.i32(size_addr)
     if size < 0:
         raise EINVAL
-    value = sock.get_option(t, level, name)[:size]
+    value = sock.get_option(t, level, name)
+    if level == abi.IPPROTO_IP and 0 < size < 4 == len(value) and value[1:] == bytes(3):
+        size = 1  # a byte for programs that think of a byte (ip(7))
+    value = value[:size]
     t.mem.write(value_addr, value)
     t.mem.put_i32(size_addr, len(value))
     return 0

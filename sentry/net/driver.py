@@ -40,7 +40,7 @@ class Driver:
         """Nobody is left in the namespace: its interfaces go, and the stack, whose parts hold each other."""
         stack = self.enter()
         for iface in tuple(stack.interfaces.values()):
-            if iface is not stack.loopback:
+            if iface is not stack.loopback and iface.index:  # not gone with its other end
                 stack.remove_interface(iface)
         if self._timer is not None:
             self._timer.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from netstack.stack import Stack
 from sentry.net import checksum
@@ -14,6 +15,7 @@ from sentry.socket.netlink.table import NetlinkTable
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
+    from sentry.socket.base import Socket
 
 
 class NetNamespace:
@@ -21,12 +23,13 @@ class NetNamespace:
     the sockets that hear of changes. Tasks, sockets and open files hold it, nothing that it holds does: with the last
     of them its interfaces go. One that is not the sandbox's first starts with its loopback down."""
 
-    __slots__ = ("__weakref__", "driver", "enter", "ino", "netlink", "stack")
+    __slots__ = ("__weakref__", "driver", "enter", "ino", "netlink", "sockets", "stack")
 
     def __init__(self, kernel: Kernel, first: bool = True) -> None:
         self.driver = Driver(kernel)
         self.stack = self.driver.stack = Stack(os.urandom, self.driver.wakeup)
         self.enter = self.driver.enter
+        self.sockets: WeakSet[Socket] = WeakSet()  # of the internet and packet families
         self.ino = FIRST[b"net"] if first else new_number()
         if not first:
             stack = self.enter()

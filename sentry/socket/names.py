@@ -14,8 +14,8 @@ from vfs.core.names import make
 from vfs.core.walk import walk, walk_parent
 
 if TYPE_CHECKING:
-    from sentry.kernel.kernel import Kernel
     from sentry.kernel.task import Task
+    from sentry.net.namespace import NetNamespace
     from sentry.socket.unix import UnixSocket
     from vfs.core.node import Inode
 
@@ -25,7 +25,8 @@ MAX_SIZE = 2 + UNIX_PATH_MAX
 
 
 class UnixTable:
-    """Sockets of one kernel: abstract names (with the socket type, as in Linux), and all of them for /proc/net/unix."""
+    """Sockets of one network namespace: abstract names (with the socket type, as in Linux), and all of them for
+    /proc/net/unix."""
 
     __slots__ = ("_serial", "abstract", "sockets")
 
@@ -43,13 +44,13 @@ class UnixTable:
         raise EADDRINUSE
 
 
-_tables: WeakKeyDictionary[Kernel, UnixTable] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[NetNamespace, UnixTable] = WeakKeyDictionary()
 
 
-def table_of(kernel: Kernel) -> UnixTable:
-    table = _tables.get(kernel)
+def table_of(net: NetNamespace) -> UnixTable:
+    table = _tables.get(net)
     if table is None:
-        table = _tables[kernel] = UnixTable()
+        table = _tables[net] = UnixTable()
     return table
 
 
@@ -64,7 +65,7 @@ def name_of(address: bytes) -> bytes:
 def find(t: Task, name: bytes, kind: int) -> UnixSocket:
     """Whom a connect or a datagram to `name` reaches; ECONNREFUSED when nobody listens there."""
     if name[:1] == b"\0":
-        sock = table_of(t.kernel).abstract.get((kind, name))
+        sock = table_of(t.net).abstract.get((kind, name))
         if sock is None or sock.dead:
             raise ECONNREFUSED
         return sock

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from sentry.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOPROTOOPT, ENOTCONN, ENOTTY, EOPNOTSUPP
+from sentry.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP
 from sentry.abi.flags import (
     AF_UNIX,
     SIOCATMARK,
@@ -25,6 +25,7 @@ from sentry.abi.flags import (
 from sentry.abi.structs import UCRED
 from sentry.socket import rights
 from sentry.socket.base import SHUT_BOTH, SHUT_READ, SHUT_WRITE, Socket, Ucred
+from sentry.socket.inet.ifioctl import device_ioctl
 from sentry.socket.names import UNNAMED, bind_path, name_of, table_of
 from sentry.socket.options import INT
 from sentry.wait import ERR, HUP, IN, OUT, RDHUP, RDNORM, WRBAND, WRNORM
@@ -61,7 +62,7 @@ class UnixSocket(Socket):
     `blocked` are sockets that wait for room in this one's queue."""
 
     __slots__ = (
-        "accepted", "address", "blocked", "bound_inode", "dead", "inbox", "peer", "peer_creds", "state", "used",
+        "accepted", "address", "blocked", "bound_inode", "dead", "inbox", "net", "peer", "peer_creds", "state", "used",
     )  # fmt: skip
 
     connected_kind = False  # streams and sequenced packets
@@ -78,7 +79,8 @@ class UnixSocket(Socket):
         self.blocked: WeakSet[UnixSocket] | None = None
         self.dead = False
         self.accepted = True  # false between connect(2) and accept(2)
-        table_of(t.kernel).sockets.add(self)
+        self.net = t.net
+        table_of(t.net).sockets.add(self)
 
     # names ------------------------------------------------------------------------------------------------------------
     def bind(self, t: Task, address: bytes) -> None:
@@ -87,7 +89,7 @@ class UnixSocket(Socket):
             if not name:
                 return  # autobind of a bound socket
             raise EINVAL
-        table = table_of(t.kernel)
+        table = table_of(self.net)
         if not name:
             name = table.free_name(self.kind)
         if name[:1] == b"\0":
@@ -221,7 +223,7 @@ class UnixSocket(Socket):
         elif request == SIOCATMARK and self.is_stream:
             t.mem.put_i32(arg, 0)
         else:
-            raise ENOTTY
+            return device_ioctl(t, self.net, request, arg)
         return 0
 
     # the end ----------------------------------------------------------------------------------------------------------
@@ -243,7 +245,7 @@ class UnixSocket(Socket):
         if inode is not None and inode.bound is self:
             inode.bound = None
         if self.address[2:3] == b"\0":
-            names = table_of(self.kernel).abstract
+            names = table_of(self.net).abstract
             key = (self.kind, self.address[2:])
             if names.get(key) is self:  # an accepted socket has its listener's name, but does not hold it
                 del names[key]

@@ -33,7 +33,9 @@ from sentry.abi.flags import (
 from sentry.net.namespace import NetNamespace, net_of
 from sentry.socket.base import Socket
 from sentry.socket.inet import address as names
+from sentry.socket.inet.ifioctl import device_ioctl
 from sentry.socket.inet.options import InetOptions, get_option, set_option
+from sentry.socket.inet.route_ioctl import route_ioctl
 from sentry.socket.options import INT
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class InetSocket(Socket):
         super().__init__(t, domain, kind, protocol, flags)
         self.net: NetNamespace = net_of(t)
         self.enter = self.net.enter
+        self.net.sockets.add(self)
         self.bound = False
         self.peer_scope = 0
         self.options: InetOptions = InetOptions(self.net.stack.settings, self.is_stream)
@@ -159,4 +162,7 @@ class InetSocket(Socket):
         """An attribute of the endpoint's options was written."""
 
     def ioctl(self, t: Task, request: int, arg: int) -> int:
-        raise ENOTTY
+        try:
+            return route_ioctl(t, self.net, self.domain, request, arg)
+        except ENOTTY:
+            return device_ioctl(t, self.net, request, arg, self.domain)

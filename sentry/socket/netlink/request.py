@@ -45,7 +45,7 @@ class Request:
 
     @property
     def dump(self) -> bool:
-        return self.flags & NLM_F_DUMP == NLM_F_DUMP
+        return bool(self.flags & NLM_F_DUMP == NLM_F_DUMP)
 
     @property
     def strict(self) -> bool:

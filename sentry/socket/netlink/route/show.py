@@ -219,4 +219,3 @@ def rule(entry: Rule) -> bytes:
     if entry.src:
         parts.append(m.attribute(rt.FRA_SRC, entry.src))
     return b"".join(parts)
-

@@ -117,7 +117,7 @@ def make_task(kernel: FakeKernel | None = None, pid: int = 100, uid: int = 1000,
     group = SimpleNamespace(pid=pid, host_pid=pid, tasks={})
     t = SimpleNamespace(
         kernel=kernel, mem=GuestMemory(BASE, SIZE), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
-        saved_deadline=None, in_place=None,
+        saved_deadline=None, in_place=None, net=kernel,
     )  # fmt: skip
     group.leader = t
     group.tasks[pid] = t

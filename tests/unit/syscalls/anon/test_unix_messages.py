@@ -274,6 +274,6 @@ def test_queues_are_freed_without_the_collector(t: Any) -> None:
         one.send(b"x" * 100)
         one.close()
         other.close()
-        assert len(table_of(t.kernel).sockets) == 0
+        assert len(table_of(t.net).sockets) == 0
     finally:
         gc.enable()
