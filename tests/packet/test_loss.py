@@ -31,7 +31,7 @@ def ten(s: Script, **options: object):  # type: ignore[no-untyped-def]
 
 def test_slow_start() -> None:
     s = Script()
-    sock = s.connected(window=65535)
+    sock = s.connected(window=65535, rtt=RTT)
     s.write(sock, 40_000)
     for number in range(10):
         s.expect(segment(number))

@@ -65,5 +65,5 @@ def test_marks_instead_of_losses() -> None:
     for stack in world.stacks:
         stack.settings.tcp_ecn = 1
     transfer = Transfer(world, 6_000_000, 0)
-    assert 6_000_000 / transfer.finish() > 0.8 * 2_500_000
+    assert 6_000_000 / transfer.finish() > 0.7 * 2_500_000
     assert world.pipes[0].marked > 0 and world.pipes[0].dropped == 0

@@ -44,7 +44,7 @@ class Transfer:
 
     def nothing_left(self) -> None:
         """After TIME_WAIT no connection is in the tables, no port taken, no timer set."""
-        self.server.listener.close()
+        self.server.close()
         self.world.run(200 * SECOND)
         for stack in self.world.stacks:
             assert stack.tcp is not None
@@ -152,7 +152,7 @@ def test_a_thousand_connections_one_after_the_other() -> None:
         assert world.run(SECOND, lambda client=client: client.closed)  # type: ignore[misc]
         assert client.error is None
     world.programs.clear()
-    server.listener.close()
+    server.close()
     world.run(100 * SECOND)
     for stack in world.stacks:
         assert stack.tcp is not None and not stack.tcp.connections and stack.timers.next_ns() == -1

@@ -14,6 +14,7 @@ from netstack.link.segment import frames
 from netstack.packet import Offload
 from netstack.stack import Stack
 from netstack.tcp.socket import TcpSocket
+from netstack.tcp.state import OPENING
 from netstack.timers import Timers
 from tests.unit.netstack.two_hosts import IP, IP6, MACS, chance
 
@@ -243,7 +244,7 @@ class Talker(Program):
 
     def run(self) -> None:
         socket = self.socket
-        if socket is None or self.closed:
+        if socket is None or self.closed or socket.state in OPENING:
             return
         try:
             self._write(socket)
@@ -302,9 +303,14 @@ class Server(Program):
         self.listener.listen(backlog)
         self.make = make
         self.talkers: list[Talker] = []
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        self.listener.close()
 
     def run(self) -> None:
-        while True:
+        while not self.closed:
             try:
                 socket = self.listener.accept()
             except WouldBlock:
