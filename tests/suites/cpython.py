@@ -150,7 +150,9 @@ def compare(module: str, user: str = "root", match: Sequence[str] = (), keep: Pa
     lines, unexpected = list(guest.bugs), list(guest.bugs)
     for place, outcome in zip(PLACES, outcomes, strict=True):
         if outcome.unfinished:
-            lines.append(f"{module} did not end on the {place}, status {outcome.status}; at {outcome.unfinished}")
+            last = outcome.text.rstrip().rpartition("\n")[2]
+            where = f"status {outcome.status}; at {outcome.unfinished}"
+            lines.append(f"{module} did not end on the {place}, {where}: {last}")
             unexpected.append(lines[-1])
     found = {} if unexpected[len(guest.bugs):] else differences(host, guest)
     for case, (there, here) in found.items():
