@@ -119,6 +119,8 @@ class Endpoint:
 
     __slots__ = ("error", "family", "local", "notify", "options", "owner_uid", "peer", "shut", "stack", "v6only")
 
+    mapped = True  # of family 6, it speaks IPv4 too, unless it is `v6only`
+
     def __init__(self, stack: Stack, family: int, options: Options | None = None) -> None:
         self.stack = stack
         self.family = family
@@ -142,7 +144,9 @@ class Endpoint:
 
     def speaks(self, address: bytes) -> bool:
         """The address is of a family that this socket can use."""
-        return len(address) == (4 if self.family == 4 else 16) or (self.family == 6 and not self.v6only)
+        if len(address) == (4 if self.family == 4 else 16):
+            return True
+        return self.family == 6 and self.mapped and not self.v6only
 
     def take_error(self) -> int:
         """SO_ERROR: the pending errno, which is pending no more."""

@@ -45,13 +45,14 @@ class Groups:
         self._change(iface, group, None)
 
     def join_source(self, iface: Interface, group: bytes, source: bytes) -> None:
-        """IP_ADD_SOURCE_MEMBERSHIP: one source more; EINVAL for a group that was joined for all."""
+        """IP_ADD_SOURCE_MEMBERSHIP: one source more, the first of a group that was joined for all. EINVAL when some of
+        all have been blocked."""
         known = self.filters.get((iface.index, group))
         if known is None:
             self._room(group)
             known = NO_SOURCES
         exclude, sources = known
-        if exclude:
+        if exclude and sources:
             raise EINVAL
         if source in sources:
             raise EADDRNOTAVAIL
@@ -59,8 +60,11 @@ class Groups:
 
     def leave_source(self, iface: Interface, group: bytes, source: bytes) -> None:
         """IP_DROP_SOURCE_MEMBERSHIP: the last one leaves the group."""
-        exclude, sources = self.filters.get((iface.index, group), ALL_SOURCES)
-        if exclude:
+        known = self.filters.get((iface.index, group))
+        if known is None:
+            raise EINVAL
+        exclude, sources = known
+        if exclude and sources:
             raise EINVAL
         if source not in sources:
             raise EADDRNOTAVAIL

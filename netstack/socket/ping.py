@@ -89,12 +89,12 @@ class PingSocket(IpSocket):
 
     __slots__ = ("ident", "table")
 
+    mapped = False
+
     def __init__(self, stack: Stack, family: int) -> None:
         super().__init__(stack, family)
         self.table = stack.ping
         self.ident = 0
-        self.v6only = family == 6
-        self.any4, self.any6 = family == 4, family == 6
 
     def bind(self, address: bytes, port: int) -> None:
         if self.ident:

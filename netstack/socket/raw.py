@@ -80,12 +80,12 @@ class RawSocket(IpSocket):
 
     __slots__ = ("checksum_offset", "icmp_filter", "proto", "table")
 
+    mapped = False
+
     def __init__(self, stack: Stack, family: int, proto: int) -> None:
         super().__init__(stack, family)
         self.proto = proto
         self.table = stack.raw
-        self.v6only = family == 6
-        self.any4, self.any6 = family == 4, family == 6
         self.checksum_offset = 2 if family == 6 and proto == PROTO_ICMP6 else -1
         self.icmp_filter = 0
         self.options.header_included = proto == PROTO_RAW

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from netstack.socket.raw import PROTO_ICMP6, RawSocket
 from sentry.abi import flags as abi
-from sentry.abi.errno import EINVAL, ENOPROTOOPT, EOPNOTSUPP
+from sentry.abi.errno import EADDRNOTAVAIL, EINVAL, ENOPROTOOPT, EOPNOTSUPP
 from sentry.abi.flags import (
     AF_INET,
     AF_INET6,
     IPPROTO_ICMP,
     IPPROTO_ICMPV6,
+    IPPROTO_IP,
     IPPROTO_IPV6,
     IPPROTO_RAW,
     SOCK_RAW,
@@ -48,9 +49,16 @@ class InetRaw(InetMessages):
                 raise EINVAL  # "sin6_port must be the protocol or 0", ipv6(7)
         return super().send(message, t)
 
+    def bind(self, t: Task, address: bytes) -> None:
+        if len(self.place(address, binding=True).host) != len(self.endpoint.any):
+            raise EADDRNOTAVAIL
+        super().bind(t, address)
+
     # options ------------------------------------------------------------------------------------------------------
     def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
         endpoint = self.endpoint
+        if level == IPPROTO_IP and self.domain == AF_INET6:
+            raise ENOPROTOOPT  # it has no mapped peers
         if level == SOL_RAW and self.domain == AF_INET:
             if name != ICMP_FILTER:
                 raise ENOPROTOOPT
@@ -71,6 +79,8 @@ class InetRaw(InetMessages):
 
     def get_option(self, t: Task, level: int, name: int) -> bytes:
         endpoint = self.endpoint
+        if level == IPPROTO_IP and self.domain == AF_INET6:
+            raise ENOPROTOOPT
         if level == SOL_RAW and self.domain == AF_INET and name == ICMP_FILTER:
             if self.protocol != IPPROTO_ICMP:
                 raise EOPNOTSUPP
