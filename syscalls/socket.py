@@ -42,7 +42,7 @@ UNIX_KINDS: dict[int, type[UnixStream] | type[UnixDatagram] | type[UnixSeqpacket
 }  # fmt: skip
 
 
-@syscall("socket", Family, SockType, Int, support="partial", note="unix, inet, inet6, netlink")
+@syscall("socket", Family, SockType, Int, support="partial", note="unix, inet, inet6, netlink, packet")
 def sys_socket(t: Task, family: int, kind: int, protocol: int) -> int:
     return t.fds.install(_make(t, family, kind, protocol), bool(kind & abi.SOCK_CLOEXEC))
 

@@ -22,12 +22,13 @@ ANY4 = bytes(4)
 class PacketTable:
     """All packet sockets. The stack's frames are tapped only as long as one of them listens."""
 
-    __slots__ = ("_listening", "_socks", "stack")
+    __slots__ = ("_listening", "_socks", "sender", "stack")
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self._socks: list[PacketSocket] = []
         self._listening: list[PacketSocket] = []
+        self.sender: PacketSocket | None = None  # of the frame that is going out: it does not hear itself
 
     def sockets(self) -> list[PacketSocket]:
         """All of them, as /proc/net/packet and sock_diag list them."""
@@ -72,7 +73,7 @@ class PacketTable:
         for sock in list(self._listening):
             if sock.proto not in (ALL, protocol) or sock.index not in (0, index):
                 continue
-            if outgoing and (sock.proto != ALL or sock.ignore_outgoing):
+            if outgoing and (sock.proto != ALL or sock.ignore_outgoing or sock is self.sender):
                 continue
             sock.hand(iface, data, start, protocol, outgoing)
 
@@ -144,7 +145,12 @@ class PacketSocket(DatagramSocket):
             head += 4
         if len(frame) > iface.mtu + head:
             raise EMSGSIZE
-        self.stack.output.send_frame(iface, frame)
+        table = self.table
+        table.sender = self
+        try:
+            self.stack.output.send_frame(iface, frame)
+        finally:
+            table.sender = None
         return size
 
     def shutdown(self, sides: int) -> None:

@@ -232,7 +232,7 @@ class PacketFile(Socket):
             raise ENOPROTOOPT
         if level != SOL_SOCKET:
             raise ENOPROTOOPT
-        plain = {abi.SO_TYPE: self.kind, abi.SO_DOMAIN: AF_PACKET, abi.SO_PROTOCOL: self.protocol, abi.SO_ACCEPTCONN: 0}
+        plain = {abi.SO_TYPE: self.kind, abi.SO_DOMAIN: AF_PACKET, abi.SO_PROTOCOL: 0, abi.SO_ACCEPTCONN: 0}
         if name in plain:
             return INT.pack(plain[name])
         if name == abi.SO_ERROR:
