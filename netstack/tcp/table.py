@@ -79,14 +79,15 @@ class TcpTable:
         else:
             output.reset(self.stack, packet, segment)
 
-    def icmp(self, error: IcmpError) -> None:
-        """An ICMP error about a segment of ours."""
+    def icmp(self, error: IcmpError) -> bool:
+        """An ICMP error about a segment of ours; False when no connection can have sent it."""
         if len(error.payload) < 8:
-            return
+            return False
         sport, dport, seq = _QUOTED.unpack_from(error.payload)
         entry = self.connections.get(error.dst + error.src + _PORTS.pack(dport, sport))
         if entry is not None:
             entry.icmp(error, seq)
+        return entry is not None
 
     def may_challenge(self) -> bool:
         """A limit for all connections of the stack (RFC 5961, 7; tcp_challenge_ack_limit)."""

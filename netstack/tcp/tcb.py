@@ -10,11 +10,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from netstack.errors import ECONNRESET, EPIPE, ETIMEDOUT
+from netstack.errors import ETIMEDOUT
 from netstack.packet import IcmpError, Packet
-from netstack.poll import IN, RDNORM
-from netstack.socket.error_queue import meaning, too_big
-from netstack.tcp import keepalive, opening, output
+from netstack.tcp import arrival, keepalive, opening
 from netstack.tcp.alarm import Alarm
 from netstack.tcp.info import TcpInfo
 from netstack.tcp.opening import Terms
@@ -25,21 +23,14 @@ from netstack.tcp.scoreboard import unwrap
 from netstack.tcp.sender import Sender
 from netstack.tcp.state import (
     CLOSE,
-    CLOSE_WAIT,
-    CLOSING,
-    ESTABLISHED,
     FIN_WAIT1,
-    FIN_WAIT2,
     LAST_ACK,
-    MAY_RECEIVE,
     NEXT,
     OPENING,
-    SYN_RECV,
     SYN_SENT,
-    TIME_WAIT,
 )
 from netstack.tcp.table import key_of
-from netstack.wire.tcp import ACK, CWR, ECE, FIN, RST, SYN, URG, Options, Segment, pack_options
+from netstack.wire.tcp import ACK, ECE, RST, Options, Segment, pack_options
 
 if TYPE_CHECKING:
     from netstack.flow import Flow
@@ -48,8 +39,6 @@ if TYPE_CHECKING:
 MASK: Final = 0xFFFFFFFF
 HALF: Final = 0x80000000
 MILLISECOND: Final = 1_000_000
-PAWS_AGE_NS: Final = 24 * 86_400_000_000_000  # after which a peer's timestamp may have come around (RFC 7323, 5.5)
-MARKED: Final = 3  # "congestion experienced" in the traffic class (RFC 3168, 5)
 _STAMPS: Final = Struct("!III")
 _NOP_NOP_STAMPS: Final = 0x0101080A
 
@@ -155,7 +144,7 @@ class Tcb:
             self.stack.now_ns - self.began_ns
         ) // MILLISECOND + 1
 
-    def _echo_ns(self, echo: int) -> int:
+    def echo_ns(self, echo: int) -> int:
         if not echo:
             return -1
         now_ms = self.stack.now_ns // MILLISECOND
@@ -227,7 +216,7 @@ class Tcb:
         if self.socket.state == SYN_SENT:
             opening.answer_to_syn(self, packet, segment)
             return
-        self._look(packet, segment)
+        arrival.look(self, packet, segment)
         if self.socket.conn is not self:
             return
         snd = self.snd
@@ -239,167 +228,7 @@ class Tcb:
         if self._ack_due:
             self.send_ack()
 
-    def _look(self, packet: Packet, segment: Segment) -> None:
-        rcv, socket = self.rcv, self.socket
-        now_ns = self.stack.now_ns
-        flags, payload, options = segment.flags, segment.payload, segment.options
-        size = len(payload)
-        nxt = rcv.nxt
-        seq = nxt + ((segment.seq - nxt + HALF) & MASK) - HALF
-        end = seq + size + (flags & FIN) + (flags >> 1 & 1)
-        stamps = options.timestamps if self.terms.timestamps else None
-        if (
-            stamps is not None
-            and (stamps[0] - self.ts_recent) & MASK >= HALF
-            and not flags & RST
-            and now_ns - self.ts_recent_ns < PAWS_AGE_NS
-        ):
-            self.count("PAWSEstab")
-            self._unacceptable(flags, seq, end, size)
-            return
-        if end < rcv.acked or seq > max(rcv.edge, nxt):
-            self._unacceptable(flags, seq, end, size)
-            return
-        if flags & (RST | SYN):
-            if flags & RST:
-                self._reset_came(seq)
-                return
-            if not (socket.state == SYN_RECV and flags & ACK and seq + 1 == nxt == end):
-                self.count("TCPSYNChallenge")
-                self.challenge()
-                return
-        if not flags & ACK:
-            return
-        self.heard_ns = now_ns
-        self.keep_probes = 0
-        if stamps is not None and seq <= rcv.acked:
-            self.ts_recent = stamps[0]
-            self.ts_recent_ns = now_ns
-        if not self._acknowledged(segment, seq, size, stamps, now_ns):
-            return
-        if self.ecn:
-            if flags & CWR:
-                self.ece_due = False
-            if packet.tos & 3 == MARKED:
-                self.ece_due = True
-        if flags & URG and segment.urgent and socket.state in MAY_RECEIVE:
-            socket.urge(seq + segment.urgent - 1)
-        if size:
-            self._data(packet, segment, seq, now_ns)
-            if socket.conn is not self:
-                return
-        if flags & FIN and end - 1 <= rcv.edge:
-            if end - 1 > rcv.nxt:
-                rcv.fin_at = end - 1
-                rcv.acknowledge_now()
-            elif end - 1 < rcv.nxt:
-                rcv.acknowledge_now()
-            else:
-                rcv.fin_at = end - 1
-        if 0 <= rcv.fin_at <= rcv.nxt and rcv.fin_at == rcv.nxt:
-            self._finished()
-
-    def _unacceptable(self, flags: int, seq: int, end: int, size: int) -> None:
-        """Not in the window, or too old: an acknowledgement says what is expected (RFC 9293, 3.10.7.4)."""
-        if flags & RST:
-            return
-        if flags & SYN:
-            self.count("TCPSYNChallenge")
-            self.challenge()
-        elif size or flags & FIN:
-            if size and seq < self.rcv.nxt:
-                self.rcv.order.doubled = (seq, min(end, self.rcv.nxt)) if self.stack.settings.tcp_dsack else None
-            self.rcv.quick = max(self.rcv.quick, 1)
-            self._ack_due = True
-        else:
-            self.challenge()
-
-    def _reset_came(self, seq: int) -> None:
-        """RST (RFC 5961, 3.2): exactly where the next byte is expected, else it may be forged. Behind a FIN that we
-        have got the peer may not count it."""
-        nxt, state = self.rcv.nxt, self.socket.state
-        if seq != nxt and not (seq == nxt - 1 and state in (CLOSE_WAIT, LAST_ACK, CLOSING)):
-            self.challenge()
-            return
-        self.stack.counters.tcp["EstabResets"] += state in (ESTABLISHED, CLOSE_WAIT)
-        self.end(EPIPE.code if state == CLOSE_WAIT else ECONNRESET.code)
-
-    def _acknowledged(self, segment: Segment, seq: int, size: int, stamps: tuple[int, int] | None, now_ns: int) -> bool:
-        """The acknowledgement; False when the rest of the segment does not count."""
-        snd, socket = self.snd, self.socket
-        rec = snd.rec
-        una = rec.una
-        ack = una + ((segment.ack - una + HALF) & MASK) - HALF
-        if ack > rec.nxt:
-            if socket.state == SYN_RECV:
-                self.refuse_ack(segment)
-            else:
-                self.challenge()
-            return False
-        if ack < una:
-            if socket.state == SYN_RECV:
-                self.refuse_ack(segment)
-                return False
-            if ack < una - snd.max_wnd:  # too old to be true (RFC 5961, 5.2)
-                self.challenge()
-                return False
-            return True
-        flags = segment.flags
-        if socket.state == SYN_RECV:
-            socket.state = NEXT[SYN_RECV]["ack"]
-            self.opened(now_ns - self.began_ns if self.syn_tries == 1 else 0)
-        sacks = segment.options.sack
-        blocks = [(unwrap(start, una), unwrap(end, una)) for start, end in sacks] if sacks else []
-        window = segment.window if flags & SYN else segment.window << snd.scale
-        echo_ns = -1 if stamps is None else self._echo_ns(stamps[1])
-        snd.acked(ack, seq, window, blocks, echo_ns, self.ecn and bool(flags & ECE), not (size or flags & (SYN | FIN)))
-        if snd.fin and rec.una > snd.tx.end and socket.state in (FIN_WAIT1, CLOSING, LAST_ACK):
-            self._fin_acknowledged()
-        return socket.conn is self
-
-    def _data(self, packet: Packet, segment: Segment, seq: int, now_ns: int) -> None:
-        rcv, socket, payload = self.rcv, self.socket, segment.payload
-        if socket.state not in MAY_RECEIVE:
-            rcv.acknowledge_now()  # behind a FIN there is nothing
-            return
-        if socket.closed and seq + len(payload) > rcv.nxt:
-            # Nobody is left to read it, and the peer must know (RFC 9293, 3.6.1; RFC 2525, 2.17).
-            self.count("TCPAbortOnData")
-            output.reset(self.stack, packet, segment)
-            self.end(ECONNRESET.code)
-            return
-        before = rcv.nxt
-        rcv.data(seq, payload, packet.gso_size, now_ns)
-        if rcv.nxt != before:
-            socket.urgent_came()
-            socket.notify(IN | RDNORM)
-
-    def _finished(self) -> None:
-        """The peer's FIN, with everything before it."""
-        rcv, socket = self.rcv, self.socket
-        rcv.fin_at = -1
-        if socket.state not in MAY_RECEIVE:
-            return
-        rcv.nxt += 1
-        rcv.order.clear()
-        rcv.acknowledge_now()
-        socket.state = NEXT[socket.state]["fin"]
-        socket.peer_done()
-        if socket.state == TIME_WAIT:
-            self._time_wait()
-
-    def _fin_acknowledged(self) -> None:
-        socket = self.socket
-        socket.state = NEXT[socket.state]["ack_of_fin"]
-        if socket.state == FIN_WAIT2:
-            if socket.closed:
-                keepalive.wait_for_fin(self)
-        elif socket.state == TIME_WAIT:
-            self._time_wait()
-        else:
-            self.end()
-
-    def _time_wait(self) -> None:
+    def time_wait(self) -> None:
         """Wait without us."""
         if self._ack_due:
             self.send_ack()
@@ -409,32 +238,7 @@ class Tcb:
         self.end()
 
     def icmp(self, error: IcmpError, seq: int) -> None:
-        """An ICMP error about one of our segments (RFC 5927: it must be under way). Only while opening it ends
-        anything (RFC 1122, 4.2.3.9, as Linux reads it); later it is the reason given when we lose patience."""
-        socket = self.socket
-        if socket.state == SYN_SENT:
-            low = high = self.iss
-        else:
-            low, high = self.snd.rec.una, self.snd.rec.nxt
-        if not low <= unwrap(seq, low) <= high:
-            self.count("OutOfWindowIcmps")
-            return
-        if too_big(error):
-            self.path.too_big = True
-            if socket.state not in OPENING:
-                self.snd.push()
-            return
-        code, _ = meaning(error)
-        if not code:
-            return
-        options = socket.options
-        if socket.state in OPENING:
-            self.stack.counters.tcp["AttemptFails"] += 1
-            self.end(code)
-        elif options.receive_errors if error.version == 4 else options.receive_errors6:
-            socket.fail(code)
-        else:
-            socket.soft_error = code
+        arrival.icmp(self, error, seq)
 
     # As a socket's connection.
 
