@@ -84,6 +84,8 @@ class Addressing:
         """The same address with other flags or lifetimes."""
         iface.addresses[iface.addresses.index(old)] = new
         self._usable(iface, new)
+        if old.flags & TENTATIVE and not new.flags & TENTATIVE:
+            self._add_route(self._own6(iface, new))
         self._lifetimes.of_address(new)
         self.stack.changed("address", (iface, new))
 
@@ -211,7 +213,8 @@ class Addressing:
         self._usable(iface, address)
         stack.changed("address", (iface, address))
         self._lifetimes.of_address(address)
-        self._add_route(self._own6(iface, address))
+        if not checked:
+            self._add_route(self._own6(iface, address))
         if iface.kind == "ether":
             stack.memberships.join(iface, ipv6.solicited_node(address.local), address.local)
             if checked and iface.up:

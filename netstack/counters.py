@@ -37,7 +37,7 @@ TCP = (
 
 class NetCounters:
     """One dict for each group; whoever counts holds the dict: `counters.ip["InReceives"] += 1`. `tcp_ext` and `ip_ext`
-    (/proc/net/netstat) start empty and are filled by name as things happen, with `bump`."""
+    (/proc/net/netstat) start nearly empty and are filled by name as things happen, with `bump`."""
 
     def __init__(self) -> None:
         self.ip = dict.fromkeys(IP, 0)
@@ -53,7 +53,7 @@ class NetCounters:
         self.tcp = dict.fromkeys(TCP, 0)
         self.tcp.update(RtoAlgorithm=1, RtoMin=200, RtoMax=120000, MaxConn=-1)
         self.tcp_ext: dict[str, int] = {}
-        self.ip_ext: dict[str, int] = {}
+        self.ip_ext = {"InOctets": 0, "OutOctets": 0}
 
 
 def bump(group: dict[str, int], name: str, by: int = 1) -> None:

@@ -92,12 +92,17 @@ class Flows:
         flow = self._known.get(key)
         if flow is not None and flow.fresh():
             return flow
-        if len(dst) == 4:
-            flow = self._find4(dst, src, oif, tos, any_source)
-        elif len(dst) == 16:
-            flow = self._find6(dst, src, oif, tos, any_source)
-        else:
-            raise EAFNOSUPPORT
+        counters = self.stack.counters
+        try:
+            if len(dst) == 4:
+                flow = self._find4(dst, src, oif, tos, any_source)
+            elif len(dst) == 16:
+                flow = self._find6(dst, src, oif, tos, any_source)
+            else:
+                raise EAFNOSUPPORT
+        except ENETUNREACH:
+            (counters.ip if len(dst) == 4 else counters.ip6)["OutNoRoutes"] += 1
+            raise
         if len(self._known) >= FLOWS_AT_MOST:
             self._known.clear()
         self._known[key] = flow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from netstack.counters import bump
 from netstack.errors import BadPacket, NetError
 from netstack.packet import Packet
 from netstack.route import BROADCAST, LOCAL, UNICAST, Route
@@ -65,6 +66,7 @@ class Input:
                 ):
                     raw = memoryview(frame)[14 : length + 14]
                     stack.counters.ip["InReceives"] += 1
+                    stack.counters.ip_ext["InOctets"] += length
                     stack.deliver(Packet(iface, 4, src, dst, proto, ttl, tos, raw[20:], raw, b"", checked, gso_size))
                     return
             elif size >= FRAME6_LEN and frame[12] == 0x86 and iface.sources_generation == stack.generation:
@@ -81,6 +83,7 @@ class Input:
                 ):
                     raw = memoryview(frame)[14 : length + 54]
                     stack.counters.ip6["InReceives"] += 1
+                    stack.counters.ip6["InOctets"] += length + 40
                     tos = first >> 20 & 0xFF
                     stack.deliver(Packet(iface, 6, src, dst, proto, ttl, tos, raw[40:], raw, b"", checked, gso_size))
                     return
@@ -136,15 +139,20 @@ class Input:
         except BadPacket:
             counters["InHdrErrors"] += 1
             raise
+        stack.counters.ip_ext["InOctets"] += packet.length
         src, dst = packet.src, packet.dst
         to_us = self._accept4(iface, src, dst, packet.tos)
         if not to_us:
             return
+        if to_us in ("multicast", "broadcast"):
+            name = "Mcast" if to_us == "multicast" else "Bcast"
+            bump(stack.counters.ip_ext, f"In{name}Pkts")
+            bump(stack.counters.ip_ext, f"In{name}Octets", packet.length)
         if options and to_us != "unicast":
             return  # RFC 1812 section 5.3.13.4 and common sense
         if to_us == "forward":
             if alone:
-                stack.forwarding.forward4(iface, packet, data[: packet.length])
+                stack.forwarding.forward4(iface, packet, data[: packet.length], checked, gso_size)
             return
         if not alone and to_us == "unicast" and packet.proto == TCP:
             return  # RFC 1122 section 4.2.3.10
@@ -166,7 +174,7 @@ class Input:
         counters = stack.counters.ip
         kind = self._kind4(iface, dst, src, tos)
         if not kind or not self._source4(iface, src, dst, kind):
-            counters["InAddrErrors"] += 1
+            counters["InAddrErrors"] += dst[0] & 0xF0 != 0xE0  # a group that nobody here wants is no error
             return ""
         if kind == "forward" and not stack.settings.ip_forward:
             counters["InAddrErrors"] += 1
@@ -234,15 +242,16 @@ class Input:
         except BadPacket:
             counters["InHdrErrors"] += 1
             raise
+        counters["InOctets"] += packet.length + 40
         src, dst = packet.src, packet.dst
         kind = self._kind6(iface, dst, src)
         if not kind or not self._source6(iface, src):
-            counters["InAddrErrors"] += 1
+            counters["InAddrErrors"] += dst[0] != 0xFF
             return
         raw = data[: packet.length + 40]
         if kind == "forward":
             if alone and stack.settings.ipv6_forwarding:
-                stack.forwarding.forward6(iface, packet, raw)
+                stack.forwarding.forward6(iface, packet, raw, checked, gso_size)
             else:
                 counters["InAddrErrors"] += 1
             return
@@ -250,6 +259,7 @@ class Input:
             return
         if kind == "multicast":
             counters["InMcastPkts"] += 1
+            counters["InMcastOctets"] += packet.length + 40
         try:
             chain = ipv6.walk(packet)
         except BadPacket:

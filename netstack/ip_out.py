@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from netstack.counters import bump
 from netstack.errors import EINVAL, EMSGSIZE, ENETDOWN, ENOBUFS
 from netstack.packet import NO_OFFLOAD, Offload, Packet
 from netstack.wire import checksum, ether, ipv4, ipv6
@@ -53,16 +54,16 @@ class Output:
             raise ENETDOWN
         stack = self.stack
         if flow.version == 4:
+            start = 20 + len(options)
+            size = start + len(header) + len(data)
             stack.counters.ip["OutRequests"] += 1
-            start = 20
-            size = 20 + len(header) + len(data)
-            if options:
-                start += len(options)
-                size += len(options)
+            stack.counters.ip_ext["OutOctets"] += size
         else:
-            stack.counters.ip6["OutRequests"] += 1
             start = 40 + len(options)
             size = start + len(header) + len(data)
+            counts = stack.counters.ip6
+            counts["OutRequests"] += 1
+            counts["OutOctets"] += size
         if not ttl:
             ttl = flow.ttl
         elif ttl < 0:
@@ -70,6 +71,7 @@ class Output:
         if size > flow.limit and (not gso_size or size > MAX_LEN or start + len(header) + gso_size > flow.mtu):
             mtu = iface.mtu if probe else flow.mtu
             if size - start > MAX_LEN - (start if flow.version == 4 else start - 40) or dont_fragment and size > mtu:
+                (stack.counters.ip if flow.version == 4 else stack.counters.ip6)["FragFails"] += 1
                 raise EMSGSIZE
             if size > mtu and not flow.local:
                 self._fragments(
@@ -167,6 +169,10 @@ class Output:
     ) -> None:  # fmt: skip
         """Own addresses; multicast and broadcast, of which own sockets may get a copy (RFC 1112 section 6.1)."""
         iface = flow.iface
+        if flow.multicast and flow.version == 6:
+            self.stack.counters.ip6["OutMcastPkts"] += 1
+        elif not flow.local:
+            bump(self.stack.counters.ip_ext, "OutMcastPkts" if flow.multicast else "OutBcastPkts")
         if flow.local or iface.link is None:
             copy = flow.local or flow.broadcast or flow.dst in iface.groups
         else:
@@ -327,20 +333,25 @@ class Output:
             packet.offset, packet.more,
         )  # fmt: skip
 
-    def forward(self, flow: Flow, packet: bytearray) -> None:
+    def forward(self, flow: Flow, packet: bytes, offload: Offload) -> None:
         """A packet of somebody else's, its hop limit already counted down, and not larger than the MTU."""
-        self._emit(flow, bytes(packet), b"", NO_OFFLOAD)
+        self._emit(flow, packet, b"", offload)
 
     def send_frame(self, iface: Interface, frame: bytes, offload: Offload = NO_OFFLOAD) -> None:
         """A frame as it is (packet(7)); ENETDOWN, ENOBUFS. On the loopback it comes back in."""
         if not iface.up:
             raise ENETDOWN
         if iface.link is None:
-            kind = int.from_bytes(frame[12:14]) if len(frame) >= 14 else 0
-            if kind in (ether.IP4, ether.IP6):
-                raw = memoryview(frame)[14:]
-                self._count_loop(iface, raw, 4 if kind == ether.IP4 else 6)
-                self.stack.later(raw)
+            counters = iface.counters
+            counters.tx_packets += 1
+            counters.tx_bytes += len(frame)
+            counters.rx_packets += 1
+            counters.rx_bytes += len(frame)
+            for outgoing in (True, False):
+                for tap in list(self.stack.taps):
+                    tap(iface, frame, outgoing)
+            if int.from_bytes(frame[12:14]) in (ether.IP4, ether.IP6):
+                self.stack.later(memoryview(frame)[14:])
             return
         if self.stack.taps:
             self._tap(iface, (frame,))

@@ -208,9 +208,10 @@ class Routes:
         self._changed(event, rule)
 
     def lookup(
-        self, dst: bytes, src: bytes = b"", oif: int = 0, tos: int = 0, iif: bytes = b"", oif_name: bytes = b""
+        self, dst: bytes, src: bytes = b"", oif: int = 0, tos: int = 0, iif: bytes = b"lo", oif_name: bytes = b""
     ) -> Route:
-        """The route that a packet takes, or the error that its kind or the lack of one means to a sender."""
+        """The route that a packet takes, or the error that its kind or the lack of one means to a sender. What is sent
+        from here comes in by the loopback, to a rule (ip-rule(8), iif)."""
         family, bits = (4, 32) if len(dst) == 4 else (6, 128)
         for rule in self.rules:
             if rule.family != family or not (self._plain or _matches(rule, dst, src, tos, iif, oif_name)):

@@ -73,15 +73,16 @@ class PingTable:
                 )  # fmt: skip
                 return
 
-    def error(self, error: IcmpError) -> None:
+    def error(self, error: IcmpError) -> bool:
         """About an echo request: the socket that sent it hears of it."""
         quoted = error.payload
         if len(quoted) < 8 or quoted[0] != ECHO[error.version][0]:
-            return
+            return False
         for sock in list(self._socks.get((error.version, int.from_bytes(quoted[4:6])), ())):
             if sock.hears(error.src, error.dst, 0, 0):
                 sock.hear(error, (error.dst, 0), bytes(quoted))
-                return
+                return True
+        return False
 
 
 class PingSocket(IpSocket):

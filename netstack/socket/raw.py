@@ -68,10 +68,13 @@ class RawTable:
             sock.hand(packet)
         return heard
 
-    def error(self, error: IcmpError) -> None:
+    def error(self, error: IcmpError) -> bool:
+        known = False
         for sock in list(self._socks.get((error.version, error.proto), ())):
             if sock.hears(error.src, error.dst, 0, 0):
                 sock.hear(error, (error.dst, 0), bytes(error.payload))
+                known = True
+        return known
 
 
 class RawSocket(IpSocket):

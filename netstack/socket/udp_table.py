@@ -189,11 +189,12 @@ class UdpTable:
         return group[hash((src, sport, dst, self._key)) % len(group)]
 
     # errors -------------------------------------------------------------------------------------------------------
-    def error(self, error: IcmpError) -> None:
+    def error(self, error: IcmpError) -> bool:
         """An ICMP error about a datagram of ours: the socket that may have sent it hears of it (RFC 1122 4.1.3.3)."""
         if len(error.payload) < 8:
-            return
+            return False
         sport, dport, _, _ = HEADER.unpack_from(error.payload)
         sock = self.find(error.src, sport, error.dst, dport, 0)
         if sock is not None:
             sock.hear(error, (error.dst, dport), bytes(error.payload[8:]))
+        return sock is not None

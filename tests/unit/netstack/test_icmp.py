@@ -10,7 +10,7 @@ from netstack.icmp import PLATEAUS
 from netstack.iface import Address
 from netstack.packet import IcmpError, Offload, Packet
 from netstack.route import PROHIBIT, UNREACHABLE, Route
-from netstack.wire import ether, icmp, ipv4
+from netstack.wire import checksum, ether, icmp, ipv4
 from tests.unit.netstack.two_hosts import IP, MACS, SECOND_NS, Host, Wire, frame4
 
 ROUTER = b"\x0a\0\0\x4d"
@@ -217,6 +217,7 @@ class Routed:
         self.wire = Wire()
         router = self.wire.b.stack
         self.out: list[bytes] = []
+        self.offloads: list[Offload] = []
         self.far = router.add_interface(b"eth1", self, b"\x02\0\0\0\0\x09", mtu)
         router.add_address(self.far, Address(b"\x0b\0\0\x01", 24))
         router.set_up(self.far, True)
@@ -232,6 +233,7 @@ class Routed:
 
     def send(self, parts: Sequence[bytes | memoryview], offload: Offload) -> bool:
         self.out.append(b"".join(parts))
+        self.offloads.append(offload)
         return True
 
     def packets(self) -> list[ipv4.Ipv4]:
@@ -260,6 +262,48 @@ def test_a_router_forwards() -> None:
     assert not net.give(b"\x0d\0\0\x02", 100) and net.heard[0].code == icmp.HOST
     net.wire.b.stack.settings.ip_forward = 0
     assert not net.give(b"\x0b\0\0\x02", 100) and not net.heard
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_a_router_passes_on_what_a_device_left_undone(offload: bool) -> None:
+    """Large segments without a checksum, from one device to another that may or may not do the same."""
+    net = Routed()
+    net.gso = net.checksum = offload
+    net.far.attach(net)
+    header = bytearray(20)
+    header[12] = 5 << 4
+    dst, size = b"\x0b\0\0\x02", 5000
+    header[16:18] = checksum.pseudo(IP[0], dst, ipv4.TCP, 20 + size).to_bytes(2)
+    a = net.wire.a.stack
+    a.send(a.flow(dst), ipv4.TCP, bytes(header), bytes(size), csum_offset=16, gso_size=1400, dont_fragment=True)
+    net.wire.settle()
+    packets = net.packets()
+    if offload:
+        assert [(len(packet.payload), packet.ttl) for packet in packets] == [(5020, 63)]
+        assert net.offloads[-1] == Offload(34, 16, 1400, False, 54)
+        assert bytes(packets[0].payload[16:18]) == bytes(header[16:18])
+    else:
+        assert [len(packet.payload) for packet in packets] == [1420, 1420, 1420, 820]
+        for packet in packets:
+            assert checksum.partial(packet.payload, checksum.pseudo(IP[0], dst, 6, len(packet.payload))) == 0xFFFF
+    net.far.mtu = 1000
+    net.wire.b.stack.generation += 1
+    net.out.clear()
+    a.send(a.flow(dst), ipv4.TCP, bytes(header), bytes(size), csum_offset=16, gso_size=1400, dont_fragment=True)
+    net.wire.settle()
+    assert not net.packets() and a.flow(dst).mtu == 1500  # nobody here has sent a TCP segment
+
+
+def test_a_router_finishes_a_checksum_before_it_cuts() -> None:
+    net = Routed(mtu=600)
+    dst, size = b"\x0b\0\0\x02", 1400
+    start = checksum.pseudo(IP[0], dst, ipv4.UDP, 8 + size)
+    header = bytes(4) + (8 + size).to_bytes(2) + start.to_bytes(2)
+    a = net.wire.a.stack
+    a.send(a.flow(dst), ipv4.UDP, header, bytes(range(200)) * 7, csum_offset=6)
+    net.wire.settle()
+    whole = b"".join(bytes(packet.payload) for packet in net.packets())
+    assert len(whole) == 1408 and checksum.partial(whole, start) == 0xFFFF
 
 
 def test_a_router_with_a_narrow_link() -> None:

@@ -63,7 +63,7 @@ def test_martians_do_not_get_in(src: bytes, dst: bytes) -> None:
     wire = Wire()
     for _ in range(2):
         assert not received(wire, frame4(wire.a, src, dst, 200, b"x"))
-    assert wire.a.stack.counters.ip["InAddrErrors"] == 2
+    assert wire.a.stack.counters.ip["InAddrErrors"] == (2 if dst[0] != 0xE1 else 0)
     assert received(wire, frame4(wire.a, IP[1], IP[0], 200, b"x"))
 
 
