@@ -29,7 +29,7 @@ from netstack.errors import (
 )
 from netstack.poll import ERR, HUP, IN, OUT, PRI, RDHUP, RDNORM, WRNORM
 from netstack.socket.base import SHUT_READ, SHUT_WRITE, Endpoint
-from netstack.tcp import local, table
+from netstack.tcp import local
 from netstack.tcp.info import TcpInfo
 from netstack.tcp.listener import Listener
 from netstack.tcp.options import TcpOptions
@@ -85,7 +85,7 @@ class TcpSocket(Endpoint):
 
     def __init__(self, stack: Stack, family: int, options: TcpOptions | None = None) -> None:
         super().__init__(stack, family, TcpOptions(stack) if options is None else options)
-        self.table = table.of(stack)
+        self.table = stack.tcp
         self.binding: Binding | None = None
         self.bound = False
         self.bound_address = self.any

@@ -153,8 +153,3 @@ class TcpTable:
         if len(best) > 1 and best[0].socket.options.reuse_port:
             return best[hash((address, port, source, source_port)) % len(best)]
         return best[0] if best else None
-
-
-def of(stack: Stack) -> TcpTable:
-    """The stack's table."""
-    return stack.tcp

@@ -21,7 +21,7 @@ from netstack.errors import (
 )
 from netstack.poll import ERR, HUP, IN, OUT, PRI, RDHUP, RDNORM, WRNORM
 from netstack.stack import Stack
-from netstack.tcp import state, table
+from netstack.tcp import state
 from netstack.tcp.socket import CONNECTED, TcpSocket
 
 LO4, LO6, ANY4, ANY6 = b"\x7f\0\0\x01", bytes(15) + b"\x01", bytes(4), bytes(16)
@@ -148,11 +148,11 @@ def test_half_close_then_full_close(stack: Stack) -> None:
     child.close()
     assert client.state == state.CLOSE and client.peek(1) == b""
     assert client.poll() == R | W | RDHUP | HUP
-    waiting = list(table.of(stack).connections.values())
+    waiting = list(stack.tcp.connections.values())
     assert [entry.state for entry in waiting] == [state.TIME_WAIT]  # type: ignore[attr-defined]
     client.close()
     advance(stack, 61)
-    assert not table.of(stack).connections and not table.of(stack).ports.taken(client.local[1])
+    assert not stack.tcp.connections and not stack.tcp.ports.taken(client.local[1])
 
 
 def test_close_with_unread_data_resets(stack: Stack) -> None:
@@ -167,7 +167,7 @@ def test_close_with_unread_data_resets(stack: Stack) -> None:
     assert client.peek(1) == b""
     with pytest.raises(EPIPE):
         client.send(b"x")
-    assert not table.of(stack).connections
+    assert not stack.tcp.connections
 
 
 def test_what_had_come_is_read_before_the_reset(stack: Stack) -> None:
@@ -201,7 +201,7 @@ def test_refused(stack: Stack) -> None:
     client = TcpSocket(stack, 4)
     with pytest.raises(ECONNREFUSED):
         client.connect(LO4, 9)
-    assert client.state == state.CLOSE and not table.of(stack).connections
+    assert client.state == state.CLOSE and not stack.tcp.connections
     server = listen(stack)
     client.connect(LO4, server.local[1])  # the socket can be used again
     assert client.state == state.ESTABLISHED
@@ -266,7 +266,7 @@ def test_listener_closes_with_connections_in_its_queues(stack: Stack) -> None:
     server.close()
     assert queued.take_error() == ECONNRESET.code
     assert waiting.take_error() == ECONNREFUSED.code
-    assert not table.of(stack).connections and not table.of(stack).listeners
+    assert not stack.tcp.connections and not stack.tcp.listeners
 
 
 def test_urgent_byte(stack: Stack) -> None:
@@ -391,7 +391,7 @@ def test_self_connection(stack: Stack) -> None:
     assert read(alone) == b"to me"
     alone.shutdown(2)
     assert alone.peek(1) == b"" and alone.state == state.CLOSE
-    assert [entry.state for entry in table.of(stack).connections.values()] == [state.TIME_WAIT]  # type: ignore[attr-defined]
+    assert [entry.state for entry in stack.tcp.connections.values()] == [state.TIME_WAIT]  # type: ignore[attr-defined]
 
 
 def test_deferred_accept(stack: Stack) -> None:
@@ -411,9 +411,9 @@ def test_deferred_accept(stack: Stack) -> None:
 def test_orphan_in_fin_wait_2_goes_after_a_while(stack: Stack) -> None:
     client, child = pair(stack)
     client.close()
-    assert child.state == state.CLOSE_WAIT and len(table.of(stack).connections) == 2
+    assert child.state == state.CLOSE_WAIT and len(stack.tcp.connections) == 2
     advance(stack, 61)
-    assert len(table.of(stack).connections) == 1
+    assert len(stack.tcp.connections) == 1
     child.send(b"x")
     assert child.state == state.CLOSE and child.error == EPIPE.code
 
@@ -475,8 +475,8 @@ def test_thousands_of_connections_leave_nothing(stack: Stack, closer: int) -> No
         ends[closer].close()
         ends[1 - closer].close()
     # The server's TIME_WAIT gives way to a client that comes with the same port.
-    assert len(table.of(stack).connections) == 1500 if closer == 0 else len(table.of(stack).connections) > 1000
+    assert len(stack.tcp.connections) == 1500 if closer == 0 else len(stack.tcp.connections) > 1000
     advance(stack, 61)
-    assert not table.of(stack).connections
+    assert not stack.tcp.connections
     server.close()
-    assert not table.of(stack).ports._holders
+    assert not stack.tcp.ports._holders
