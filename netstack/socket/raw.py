@@ -144,9 +144,9 @@ class RawSocket(IpSocket):
         else:
             self.check_family(to[0])
         flow = self.way(to[0], control)
-        self.check_send()
         options = self.options
         if options.header_included:
+            self.check_send()  # Linux does not ask for a pending error otherwise: traceroute -I counts on it
             if size > flow.mtu:
                 raise EMSGSIZE
             self.stack.output.send_raw(flow, data)
