@@ -182,6 +182,7 @@ def finished(tcb: Tcb) -> None:
     rcv, socket = tcb.rcv, tcb.socket
     rcv.fin_at = -1
     if socket.state not in MAY_RECEIVE:
+        rcv.acknowledge_now()
         return
     rcv.nxt += 1
     rcv.order.clear()
