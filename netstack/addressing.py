@@ -102,7 +102,7 @@ class Addressing:
         for address in iface.addresses:
             if len(address.local) == 4:
                 self._connect4(iface, address)
-            elif address.prefix < 128 and not address.flags & NOPREFIXROUTE:
+            elif not address.flags & NOPREFIXROUTE:
                 self._add_route(self._connected6(iface, address))
 
     def down(self, iface: Interface) -> None:
@@ -219,7 +219,7 @@ class Addressing:
             stack.memberships.join(iface, ipv6.solicited_node(address.local), address.local)
             if checked and iface.up:
                 stack.autoconf.check(iface, address)
-        if address.prefix < 128 and not address.flags & NOPREFIXROUTE:
+        if not address.flags & NOPREFIXROUTE:
             self._add_route(self._connected6(iface, address))
 
     def _own6(self, iface: Interface, address: Address) -> Route:

@@ -182,6 +182,9 @@ class Output:
         raw = memoryview(b"".join((head, header, data)))
         if iface.link is None:
             self._count_loop(iface, raw, flow.version)
+            groups = self.stack.counters
+            (groups.ip if flow.version == 4 else groups.ip6)["InReceives"] += 1
+            (groups.ip_ext if flow.version == 4 else groups.ip6)["InOctets"] += len(raw)
         if copy:
             to_us = "unicast" if flow.local else "broadcast" if flow.broadcast else "multicast"
             self.stack.later(Packet(

@@ -29,7 +29,8 @@ def test_the_loopback_is_there() -> None:
         (LO4, 32, route.LOCAL), (b"\x7f\0\0\0", 8, route.LOCAL), (b"\x7f\xff\xff\xff", 32, route.BROADCAST),
         (LO6, 128, route.LOCAL),
     }  # fmt: skip
-    assert not [entry for entry in stack.routes if entry.table == route.TABLE_MAIN]
+    main = [(entry.dst, entry.prefix) for entry in stack.routes if entry.table == route.TABLE_MAIN]
+    assert main == [(LO6, 128)]  # as `ip -6 route` shows it
 
 
 def test_what_goes_to_ourselves_comes_with_the_next_advance() -> None:
