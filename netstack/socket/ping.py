@@ -34,7 +34,7 @@ class PingTable:
         return [sock for key in sorted(self._socks) for sock in self._socks[key]]
 
     def take(self, sock: PingSocket, ident: int) -> int:
-        """An identifier, or with 0 a free one; EADDRINUSE. SO_REUSEADDR on both shares it."""
+        """An identifier, or with 0 a free one; EADDRINUSE. It is shared, as long as SO_REUSEADDR is not taken back."""
         if ident:
             for other in self._socks.get((sock.family, ident), ()):
                 if not (other.options.reuse_address and sock.options.reuse_address):
@@ -45,7 +45,7 @@ class PingTable:
                           not in self._socks), 0)  # fmt: skip
             if not ident:
                 raise EADDRINUSE
-        self._socks.setdefault((sock.family, ident), []).append(sock)
+        self._socks.setdefault((sock.family, ident), []).insert(0, sock)  # the last one hears, as Linux has it
         self.stack.echo_reply = self.receive
         return ident
 
@@ -96,6 +96,7 @@ class PingSocket(IpSocket):
         super().__init__(stack, family)
         self.table = stack.ping
         self.ident = 0
+        self.options.reuse_address = True
 
     def bind(self, address: bytes, port: int) -> None:
         if self.ident:
@@ -126,14 +127,14 @@ class PingSocket(IpSocket):
         if size < 8:
             raise EINVAL
         kind, proto = ECHO[self.family]
+        if data[0] != kind or data[1]:
+            raise EINVAL
         if to is None:
             if not self.has_peer:
                 raise EDESTADDRREQ
             to = self.peer
         else:
             self.check_family(to[0])
-        if data[0] != kind or data[1]:
-            raise EINVAL
         self.need_port()
         flow = self.way(to[0], control)
         self.check_send()

@@ -15,7 +15,6 @@ from netstack.socket.udp import UdpSocket
 from sentry.abi import flags as abi
 from sentry.abi.errno import (
     EACCES,
-    EAFNOSUPPORT,
     EAGAIN,
     EINVAL,
     ENETUNREACH,
@@ -312,8 +311,3 @@ class InetPing(InetMessages):
         if not any(low <= gid <= high for gid in (t.creds.egid, *t.creds.groups)):
             raise EACCES
         self.attach(PingSocket(self.net.stack, self.family))
-
-    def bind(self, t: Task, address: bytes) -> None:
-        if self.domain == AF_INET6 and names.family_of(address) != AF_INET6:
-            raise EAFNOSUPPORT
-        super().bind(t, address)
