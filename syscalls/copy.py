@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.const.events import IN_ACCESS, IN_MODIFY
 from sentry.abi.const.files import O_APPEND, S_IFDIR, S_IFMT, S_IFREG
-from sentry.abi.errno import EBADF, EINVAL, EISDIR, EPIPE, ESPIPE, Errno
+from sentry.abi.errno import EBADF, EINVAL, EISDIR, EPIPE, ESPIPE, Errno, WouldBlock
 from sentry.wait import IN, OUT, retry
 from syscalls.args import Addr, Fd, Size, UInt, ULong
 from syscalls.registry import syscall
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 CHUNK = 1 << 20
-STEP = 4 << 20  # one call moves at most this much, so that it stays short; callers go on, as they must
+STEP = 4 << 20  # at most this much at a time: then others run, or the call ends, if it need not move all
+MAX_COUNT = 0x7FFFF000  # of one call (sendfile(2))
 SPLICE_F_NONBLOCK = 2
 _SPLICE = 0xF
 
 
 class Copying:
-    """Moves bytes from `source` to `target`; `done` of them so far. Positions are None where a file's own is used."""
+    """Moves bytes from `source` to `target`; `done` of them so far. Positions are None where a file's own is used.
+    `whole`: a target without room is waited for until all is moved."""
 
-    __slots__ = ("done", "in_pos", "nonblock", "out_pos", "size", "source", "t", "target")
+    __slots__ = ("done", "in_pos", "nonblock", "out_pos", "size", "source", "t", "target", "whole")
 
     def __init__(
-        self, t: Task, source: File, in_pos: int | None, target: File, out_pos: int | None, size: int, nonblock: bool
-    ) -> None:
+        self, t: Task, source: File, in_pos: int | None, target: File, out_pos: int | None, size: int, nonblock: bool,
+        whole: bool = False,
+    ) -> None:  # fmt: skip
         self.t = t
         self.source = source
         self.target = target
         self.in_pos = in_pos
         self.out_pos = out_pos
-        self.size = min(size, STEP)
+        self.whole = whole and not nonblock
+        self.size = min(size, MAX_COUNT if self.whole else STEP)
         self.nonblock = nonblock
         self.done = 0
 
@@ -48,12 +52,20 @@ class Copying:
 
     def __call__(self) -> int:
         """Returns when `size` bytes are moved, at the end of `source`, or when one side has no more after some."""
+        pause = self.done + STEP
         while self.done < self.size:
+            if self.done >= pause:
+                self.t.kernel.defer(self.source.queue.notify)
+                raise WouldBlock
             try:
                 count = self._step(min(self.size - self.done, CHUNK))
             except EPIPE:
                 self.t.kernel.signals.sigpipe(self.t)
                 if self.done:
+                    break
+                raise
+            except WouldBlock:
+                if self.done and not self.whole:
                     break
                 raise
             except Errno:
@@ -91,8 +103,12 @@ def _run(copying: Copying, finish: partial[int] | None = None) -> int:
         done = copying()
         return done if finish is None else finish(done)
 
+    def interrupted() -> int | None:
+        done = copying.progress()
+        return done if done is None or finish is None else finish(done)
+
     on = [(copying.source, IN), (copying.target, OUT)]
-    return retry(step, on, nonblock=copying.nonblock, interrupted=copying.progress)
+    return retry(step, on, nonblock=copying.nonblock, interrupted=interrupted)
 
 
 def _kind(file: File) -> int:
@@ -124,7 +140,7 @@ def sys_sendfile(t: Task, target: File, source: File, offset_addr: int, size: in
     offset = _offset(t, offset_addr)
     if offset is not None and isinstance(source, PipeFile):
         raise ESPIPE
-    copying = Copying(t, source, offset, target, None, size, bool(target.flags & O_NONBLOCK))
+    copying = Copying(t, source, offset, target, None, size, bool(target.flags & O_NONBLOCK), whole=True)
     return _run(copying, partial(_store, t, copying, offset_addr, 0))
 
 

@@ -175,3 +175,41 @@ TEST(copy_file_range_rules)
 	from = 0, to = 2;
 	ERR(copy_file_range(in, &from, in, &to, 5, 0), EINVAL); /* overlapping */
 }
+
+TEST(sendfile_moves_all)
+{
+	const off_t size = 9 << 20;
+	int in = OK(open("big", O_RDWR | O_CREAT, 0600)), out = OK(open("copy", O_RDWR | O_CREAT, 0600));
+	OK(ftruncate(in, size));
+	EQ(pwrite(in, "end", 3, size - 3), 3);
+	EQ(sendfile(out, in, NULL, size + 100), size);
+	EQ(lseek(in, 0, SEEK_CUR), size);
+	char buf[3];
+	EQ(pread(out, buf, 3, size - 3), 3);
+	CHECK(!memcmp(buf, "end", 3));
+
+	int p[2]; /* into a pipe that somebody empties: it waits for room */
+	OK(pipe(p));
+	pid_t pid = OK(fork());
+	if (!pid) {
+		close(p[1]);
+		static char all[1 << 16];
+		long total = 0, n;
+		while ((n = read(p[0], all, sizeof all)) > 0)
+			total += n;
+		_exit(total != size);
+	}
+	off_t from = 0;
+	EQ(sendfile(p[1], in, &from, size), size);
+	EQ(from, size);
+	close(p[1]);
+	int status;
+	OK(waitpid(pid, &status, 0));
+	EQ(status, 0);
+
+	OK(pipe2(p, O_NONBLOCK)); /* or gives what it had room for */
+	from = 0;
+	EQ(sendfile(p[1], in, &from, size), 65536);
+	EQ(from, 65536);
+	ERR(sendfile(p[1], in, &from, size), EAGAIN);
+}
