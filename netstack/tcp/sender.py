@@ -139,7 +139,7 @@ class Sender:
 
     def _burst(self) -> int:
         """The longest row: whole segments."""
-        return BURST - BURST % self.mss
+        return max(BURST - BURST % self.mss, self.mss)  # one of a wire with large frames may be larger than BURST
 
     def _next(self, allowance: int, more: bool) -> tuple[int, bool]:
         """How much new data goes next, and whether the FIN goes with it."""
