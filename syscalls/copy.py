@@ -140,7 +140,8 @@ def sys_sendfile(t: Task, target: File, source: File, offset_addr: int, size: in
     offset = _offset(t, offset_addr)
     if offset is not None and isinstance(source, PipeFile):
         raise ESPIPE
-    copying = Copying(t, source, offset, target, None, size, bool(target.flags & O_NONBLOCK), whole=True)
+    whole = not isinstance(target, PipeFile)  # a pipe is filled once
+    copying = Copying(t, source, offset, target, None, size, bool(target.flags & O_NONBLOCK), whole)
     return _run(copying, partial(_store, t, copying, offset_addr, 0))
 
 
