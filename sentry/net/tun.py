@@ -38,6 +38,8 @@ TUNSETOFFLOAD, TUNGETIFF, TUNGETSNDBUF, TUNSETSNDBUF = 0x400454D0, 0x800454D2, 0
 TUNGETVNETHDRSZ, TUNSETVNETHDRSZ, SIOCGIFHWADDR = 0x800454D7, 0x400454D8, 0x8927
 IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_ONE_QUEUE, IFF_VNET_HDR, IFF_TUN_EXCL = 1, 2, 0x1000, 0x2000, 0x4000, 0x8000
 FEATURES = IFF_TUN | IFF_TAP | IFF_NO_PI | IFF_ONE_QUEUE | IFF_VNET_HDR
+TUN_F_CSUM, TUN_F_TSO = 1, 2 | 4  # TCP over IPv4 and IPv6; also known: with ECN, and the unused one of UDP
+OFFLOADS = TUN_F_CSUM | TUN_F_TSO | 8 | 16
 IFREQ = Struct("<16sH22x")
 HWADDR = Struct("<16sH6s16x")
 PI = Struct("!HH")  # struct tun_pi: flags, protocol
@@ -52,15 +54,13 @@ SEND_BUFFER = 0x7FFFFFFF
 class TunLink:
     """The device: `queue` is what the stack has sent and nobody has read. `file` is attached, or None."""
 
-    gso = False
-    checksum = False
-
     def __init__(self, net: NetNamespace, flags: int) -> None:
+        self.gso = self.checksum = False
         self.net = net
         self.flags = flags
         self.iface: Interface
         self.file: TunFile | None = None
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[tuple[bytes, Offload]] = deque()
         self.persistent = False
         self.owner = -1
         self.group = -1
@@ -68,9 +68,17 @@ class TunLink:
     def send(self, parts: Sequence[bytes | memoryview], offload: Offload) -> bool:
         if self.file is None or len(self.queue) >= QUEUE_AT_MOST:
             return False
-        self.queue.append(b"".join(parts))
+        self.queue.append((b"".join(parts), offload))
         self.file.queue.notify(IN | RDNORM)
         return True
+
+    def offload(self, wanted: int) -> None:
+        """TUNSETOFFLOAD: what the reader takes unfinished, which a vnet header tells it, if it asked for one."""
+        if wanted & ~OFFLOADS or (wanted & ~TUN_F_CSUM and not wanted & TUN_F_CSUM):
+            raise EINVAL
+        self.checksum = bool(wanted & TUN_F_CSUM)
+        self.gso = wanted & TUN_F_TSO == TUN_F_TSO
+        self.iface.attach(self)
 
     def attach(self, file: TunFile) -> None:
         self.file = file
@@ -120,7 +128,7 @@ class TunFile(PlacedFile):
         link = self._attached()
         if not link.queue:
             raise WouldBlock
-        frame = link.queue[0]
+        frame, offload = link.queue[0]
         head = b""
         if not link.flags & IFF_NO_PI:
             if size < PI.size:
@@ -128,7 +136,7 @@ class TunFile(PlacedFile):
             protocol = int.from_bytes(frame[12:14], "big") if link.flags & IFF_TAP else _protocol(frame)
             head = PI.pack(1 if size < PI.size + len(frame) else 0, protocol)  # TUN_PKT_STRIP
         if link.flags & IFF_VNET_HDR:
-            head += bytes(self.header_len)
+            head += vnet.pack(offload).ljust(self.header_len, b"\0")
             if size < len(head):
                 raise EINVAL
         return (head + frame)[:size]
@@ -202,8 +210,7 @@ class TunFile(PlacedFile):
                 raise EBUSY
             raise EINVAL  # the stack knows no other kind of device
         elif request == TUNSETOFFLOAD:
-            if arg:
-                raise EINVAL  # the reader gets whole packets, summed and cut
+            link.offload(arg)
         elif request == TUNGETSNDBUF:
             mem.put_u32(arg, SEND_BUFFER)
         elif request == TUNSETSNDBUF:
