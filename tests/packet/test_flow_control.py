@@ -128,7 +128,29 @@ def test_crumbs_of_window_are_not_used() -> None:
     s.expect(". 5001:6001(1000) ack 1")
 
 
+def test_window_of_an_older_segment_does_not_count() -> None:
+    """RFC 9293, 3.10.7.4: SND.WL1."""
+    s = Script()
+    sock = s.connected(window=5000)
+    s.inject("P. 101:201(100) ack 1 win 1000")
+    s.inject("P. 1:101(100) ack 1 win 9000")  # sent before, overtaken
+    s.sent.clear()
+    s.write(sock, 5000)
+    s.expect(". 1:1001(1000) ack 201")
+    s.quiet()
+
+
 # --- our window
+
+
+def test_data_beyond_our_window_is_cut_off() -> None:
+    s = Script()
+    sock = s.connected(receive_buffer=8000, receive_locked=True)
+    for at in range(10):
+        s.inject(f". {1 + 1000 * at}:{1001 + 1000 * at}(1000) ack 1")
+    s.sent.clear()
+    assert len(s.read(sock)) == 4000
+    assert not sock.unread()
 
 
 def test_our_window_closes_and_opens_by_more_than_crumbs() -> None:

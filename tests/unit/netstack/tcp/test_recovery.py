@@ -329,3 +329,61 @@ def test_peer_cannot_make_ranges_without_end() -> None:
     for number in range(scoreboard.MAX_RANGES + 1):
         r.sent(r.nxt, r.nxt + 1, T0 + number)
     assert r.allowance(T0) == 0
+
+
+def test_window_that_fell_too_low_grows_in_the_repair() -> None:
+    """Below the new window, each acknowledgement that goes on lets a segment more go than has arrived (RFC 6937)."""
+    s = Sender(10)
+    now = T0 + RTT + 10 * MS
+    s.ack(0, now, (6, 10))  # six are lost, and nothing else is there: far below half
+    assert s.recovery.state == RECOVERY and s.recovery.pipe == 0
+    first = s.resend(now)
+    assert len(first) == 4  # as much as has arrived
+    s.ack(1, now + RTT, (6, 10))
+    assert len(s.resend(now + RTT)) == 2
+
+
+def test_echoes_of_a_repair_are_no_new_loss() -> None:
+    """Without SACK, what was sent again for nothing comes back as duplicates (RFC 6582, 3.2, step 1)."""
+    s = Sender(10, sack=False)
+    at = T0 + SECOND
+    assert s.recovery.expire(at) == recovery.TIMEOUT
+    s.resend(at)
+    s.ack(10, at + RTT)
+    assert s.recovery.state == OPEN
+    s.recovery.sent(position(10), position(11), at + RTT)
+    for number in range(5):
+        s.ack(10, at + RTT + number * MS)
+    assert s.recovery.state < RECOVERY and not s.recovery.lost_bytes
+
+
+def test_answer_that_comes_too_soon_is_for_the_first_copy() -> None:
+    """Without timestamps: RACK does not take it for the second one's (RFC 8985, 6.2, step 2)."""
+    s = Sender(10)
+    now = T0 + RTT + 3 * MS
+    s.ack(0, now, (1, 4))
+    assert s.resend(now) == [(0, 1)]
+    s.ack(4, now + 1 * MS)  # the original
+    assert not s.recovery.lost_bytes  # 4 to 9 were sent before the copy, and are not late for all that
+
+
+def test_range_sent_again_is_judged_by_its_last_time() -> None:
+    s = Sender(3)
+    at = s.recovery.deadline_ns
+    assert s.recovery.expire(at) == recovery.PROBE
+    s.recovery.sent(position(2), position(3), at, True)
+    s.ack(0, at + 1 * MS, (1, 2))  # late answers to the first copies
+    s.ack(0, at + 200 * MS, (1, 2))
+    lost = [entry.start for entry in s.recovery.ranges if entry.state == scoreboard.LOST]
+    assert position(2) not in lost
+
+
+def test_rest_of_a_lost_burst_is_sent_again() -> None:
+    s = Sender(0)
+    r = s.recovery
+    r.sent(position(0), position(8), T0)
+    r.sent(position(8), position(12), T0 + MS)
+    s.ack(0, T0 + RTT + MS, (8, 12))
+    assert r.lost_bytes == 8 * MSS
+    s.ack(2, T0 + RTT + 2 * MS, (8, 12))  # two of them were late
+    assert r.next_retransmit(1 << 20) == (position(2), position(8))
