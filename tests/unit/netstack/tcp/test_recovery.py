@@ -258,6 +258,8 @@ def test_true_timeout_is_not_taken_back() -> None:
     s.ack(1, at + RTT, echo_ns=at)
     assert s.recovery.state == LOSS and s.cc.ssthresh == 5 * MSS
     assert s.resend(at + RTT) == [(1, 2), (2, 3)]  # slow start
+    s.ack(2, at + 2 * RTT, echo_ns=at + RTT)
+    assert s.resend(at + 2 * RTT) == [(3, 4), (4, 5)]  # the second of the last two is on its way
 
 
 def test_reneging_is_forgiven() -> None:
@@ -365,17 +367,6 @@ def test_answer_that_comes_too_soon_is_for_the_first_copy() -> None:
     assert s.resend(now) == [(0, 1)]
     s.ack(4, now + 1 * MS)  # the original
     assert not s.recovery.lost_bytes  # 4 to 9 were sent before the copy, and are not late for all that
-
-
-def test_range_sent_again_is_judged_by_its_last_time() -> None:
-    s = Sender(3)
-    at = s.recovery.deadline_ns
-    assert s.recovery.expire(at) == recovery.PROBE
-    s.recovery.sent(position(2), position(3), at, True)
-    s.ack(0, at + 1 * MS, (1, 2))  # late answers to the first copies
-    s.ack(0, at + 200 * MS, (1, 2))
-    lost = [entry.start for entry in s.recovery.ranges if entry.state == scoreboard.LOST]
-    assert position(2) not in lost
 
 
 def test_rest_of_a_lost_burst_is_sent_again() -> None:
