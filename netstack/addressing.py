@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 AT_MOST = 4096  # addresses of one interface
 METRIC6 = 256  # IP6_RT_PRIO_ADDRCONF, of routes that come with an address
 ANY4 = bytes(4)
+LOOPBACK4 = b"\x7f\0\0\x01"
 LOOPBACK6 = bytes(15) + b"\x01"
 
 
@@ -91,6 +92,8 @@ class Addressing:
 
     def up(self, iface: Interface) -> None:
         stack = self.stack
+        if iface.flags & IFF_LOOPBACK and not any(len(address.local) == 4 for address in iface.addresses):
+            self.add(iface, Address(LOOPBACK4, 8, SCOPE_HOST, label=iface.name))
         with_ipv6 = iface.ipv6 and not stack.settings.ipv6_disable
         if iface.flags & IFF_LOOPBACK and with_ipv6 and iface.find(LOOPBACK6) is None:
             self.add(iface, Address(LOOPBACK6, 128, SCOPE_HOST, flags=PERMANENT))

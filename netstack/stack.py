@@ -26,7 +26,6 @@ from netstack.iface import (
     IFF_NOARP,
     IFF_RUNNING,
     IFF_UP,
-    SCOPE_HOST,
     Address,
     Interface,
 )  # fmt: skip
@@ -111,7 +110,6 @@ class Stack:
         self.ping = PingTable(self)
         self.packet = PacketTable(self)
         self.loopback = self._new(b"lo", "loopback", None, bytes(6), 65536, IFF_LOOPBACK)
-        self.add_address(self.loopback, Address(b"\x7f\0\0\x01", 8, SCOPE_HOST, label=b"lo"))
         self.set_up(self.loopback, True)
 
     # Time.

@@ -132,7 +132,7 @@ class ProcessDir(Inode):
         if name == b"ns":
             return namespaces.directory(fs, subject)
         if name == b"net":
-            return net.directory(fs)
+            return net.directory(fs, subject)
         if name == b"task" and subject.thread is None:
             return TaskDir(fs, subject)
         raise ENOENT

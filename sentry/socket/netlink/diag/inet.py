@@ -145,7 +145,7 @@ def _show(request: Request, row: Row, extensions: int) -> bytes:
         if row.family == 6:
             if extensions & 1 << (rt.INET_DIAG_TCLASS - 1):
                 parts.append(m.u8(rt.INET_DIAG_TCLASS, max(0, options.tclass)))
-            parts.append(m.u8(rt.INET_DIAG_SKV6ONLY, int(bool(getattr(endpoint, "v6only", False)))))
+            parts.append(m.u8(rt.INET_DIAG_SKV6ONLY, int(getattr(endpoint, "v6only", False) or any(row.local[0]))))
         if request.t.creds.has(CAP_NET_ADMIN):
             parts.append(m.u32(rt.INET_DIAG_MARK, options.mark))
         sizes = (row.rx, options.receive_buffer, row.tx, options.send_buffer, 0, row.tx, 0, 0, row.drops)
