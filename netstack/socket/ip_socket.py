@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class Control(NamedTuple):
-    """What a sender says of one message (cmsg): IP_PKTINFO, IP_TTL, IP_TOS and their IPv6 sisters; -1 is unsaid."""
+    """What a sender says of one message (cmsg): IP_PKTINFO, IP_TTL, IP_TOS and their IPv6 sisters, UDP_SEGMENT; -1 is
+    unsaid."""
 
     source: bytes | None = None
     iface: int = 0
@@ -34,6 +35,7 @@ class Control(NamedTuple):
     tos: int = -1
     dont_fragment: int = -1
     options: bytes | None = None
+    segment: int = -1
 
 
 NO_CONTROL = Control()

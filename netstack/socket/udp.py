@@ -16,17 +16,27 @@ if TYPE_CHECKING:
 
 PROTO = 17
 MAX_SIZE = 65535  # of a send; what IP can carry is less (IpSocket.whole)
+SEGMENTS_AT_MOST = 128  # of one send with UDP_SEGMENT
 
 
 class UdpSocket(IpSocket):
-    """A UDP socket; the table finds it by `local` and `peer`. `binding` is its port, None as long as it has none."""
+    """A UDP socket; the table finds it by `local` and `peer`.
 
-    __slots__ = ("binding", "table")
+    binding  its port, None as long as it has none
+    corked   UDP_CORK: sends add to one datagram until it is taken off
+    segment  UDP_SEGMENT: a send is cut into datagrams of this size; 0 for none
+    pending  the datagram that is being put together: data, destination, control
+    """
+
+    __slots__ = ("binding", "corked", "pending", "segment", "table")
 
     def __init__(self, stack: Stack, family: int) -> None:
         super().__init__(stack, family)
         self.table = stack.udp
         self.binding: Binding | None = None
+        self.corked = False
+        self.segment = 0
+        self.pending: tuple[bytearray, tuple[bytes, int] | None, Control] | None = None
 
     def bind(self, address: bytes, port: int) -> None:
         """EADDRINUSE, EADDRNOTAVAIL; EINVAL when it has a port already."""
@@ -62,12 +72,19 @@ class UdpSocket(IpSocket):
             self.binding = None
             self.local = (self.local[0], 0)
 
-    def send(self, data: bytes, to: tuple[bytes, int] | None = None, control: Control = NO_CONTROL) -> int:
-        """Send a datagram to `to`, or to the peer. EDESTADDRREQ, EMSGSIZE, EACCES, ENETUNREACH and the pending error;
-        what is lost further on is lost."""
+    def send(
+        self, data: bytes, to: tuple[bytes, int] | None = None, control: Control = NO_CONTROL, more: bool = False
+    ) -> int:
+        """Send a datagram to `to`, or to the peer; with `more` (MSG_MORE) the next send goes on with it. EDESTADDRREQ,
+        EMSGSIZE, EACCES, ENETUNREACH and the pending error; what is lost further on is lost."""
         size = len(data)
         if size > MAX_SIZE:
             raise EMSGSIZE
+        if more or self.corked or self.pending is not None:
+            return self._add(data, to, control, more)
+        segment = self.segment if control.segment < 0 else control.segment
+        if segment and size > segment:
+            return self._cut(data, to, control, segment)
         if self.binding is None:
             self.need_port()
         flow = self.flow
@@ -117,6 +134,46 @@ class UdpSocket(IpSocket):
             flow, PROTO, HEADER.pack(sport, dport, length, check), data, csum_offset=offset, ttl=ttl, tos=tos,
             dont_fragment=whole, options=ip_options, loop=loop, probe=discovery == PMTUDISC_PROBE,
         )  # fmt: skip
+        return size
+
+    def _add(self, data: bytes, to: tuple[bytes, int] | None, control: Control, more: bool) -> int:
+        """One more piece of a datagram, whose destination the first has said. One that gets too long is lost."""
+        if self.pending is None:
+            if to is None and not self.has_peer:
+                raise EDESTADDRREQ
+            self.need_port()
+            destination = self.peer if to is None else to
+            self.check_family(destination[0])
+            self.way(destination[0], control)
+            self.pending = bytearray(), to, control
+        whole = self.pending[0]
+        if len(whole) + len(data) > MAX_SIZE - 28:
+            self.pending = None
+            raise EMSGSIZE
+        whole += data
+        if not (more or self.corked):
+            self.push()
+        return len(data)
+
+    def push(self) -> None:
+        """Send what has been put together; nothing when there is none."""
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            corked, self.corked = self.corked, False
+            try:
+                self.send(bytes(pending[0]), pending[1], pending[2])
+            finally:
+                self.corked = corked
+
+    def _cut(self, data: bytes, to: tuple[bytes, int] | None, control: Control, segment: int) -> int:
+        """UDP_SEGMENT (udp(7)): many datagrams by one call."""
+        size = len(data)
+        if size > MAX_SIZE - 28:
+            raise EMSGSIZE
+        if size > segment * SEGMENTS_AT_MOST:
+            raise EINVAL
+        for at in range(0, size, segment):
+            self.send(data[at : at + segment], to, control._replace(segment=0))
         return size
 
     def receive(self, peek: bool = False) -> Datagram:

@@ -1,6 +1,7 @@
 /* udp(7), ip(7), ipv6(7): datagrams on the loopback, names, options, control messages, errors. */
 #include "net.h"
 #include <linux/errqueue.h>
+#include <netinet/udp.h>
 
 TEST(there_and_back)
 {
@@ -691,6 +692,47 @@ TEST(many_at_once)
 	STR(text(to[9]), local_of(s));
 	EQ(recvmmsg(t, v, N, MSG_DONTWAIT, NULL), 2);
 	close(gone);
+}
+
+TEST(put_together)
+{
+	own_net();
+	int s = udp_at("127.0.0.1"), t = udp_at("127.0.0.1"), port = port_of(t);
+	union address to = in4("127.0.0.1", port);
+	static char big[65500], in[65600];
+	ERR(send(s, "x", 1, MSG_MORE), EDESTADDRREQ);
+	EQ(sendto(s, "one", 3, MSG_MORE, &to.sa, sizeof to.in), 3);
+	gets_nothing(t);
+	EQ(send(s, "two", 3, MSG_MORE), 3);
+	EQ(sendto(s, "three", 5, 0, &to.sa, sizeof to.in), 5);
+	gets_text(t, "onetwothree");
+	set(s, IPPROTO_UDP, UDP_CORK, 1);
+	EQ(get(s, IPPROTO_UDP, UDP_CORK), 1);
+	EQ(sendto(s, "one", 3, 0, &to.sa, sizeof to.in), 3);
+	EQ(send(s, "four", 4, 0), 4);
+	gets_nothing(t);
+	set(s, IPPROTO_UDP, UDP_CORK, 0);
+	gets_text(t, "onefour");
+	set(s, IPPROTO_UDP, UDP_CORK, 1);
+	EQ(sendto(s, big, sizeof big, 0, &to.sa, sizeof to.in), sizeof big);
+	ERR(send(s, big, sizeof big, 0), EMSGSIZE); /* and all of it is lost */
+	set(s, IPPROTO_UDP, UDP_CORK, 0);
+	gets_nothing(t);
+	set(s, IPPROTO_UDP, 103 /* UDP_SEGMENT */, 1000);
+	EQ(get(s, IPPROTO_UDP, 103), 1000);
+	EQ(send_to(s, big, 2500, "127.0.0.1", port), 2500);
+	EQ(next(t, in, sizeof in, NULL), 1000);
+	EQ(next(t, in, sizeof in, NULL), 1000);
+	EQ(next(t, in, sizeof in, NULL), 500);
+	gets_nothing(t);
+	set(s, IPPROTO_UDP, 103, 100);
+	ERR(send_to(s, big, 12900, "127.0.0.1", port), EINVAL);
+	ERR(setsockopt(s, IPPROTO_UDP, 103, &(int){65536}, 4), EINVAL);
+	uint16_t size = 10;
+	EQ(send_with(s, to, "aaaaaaaaaabbbb", IPPROTO_UDP, 103, &size, 2), 14);
+	gets_text(t, "aaaaaaaaaa");
+	gets_text(t, "bbbb");
+	ERR(send_with(s, to, "x", IPPROTO_UDP, 103, &(int){10}, 4), EINVAL);
 }
 
 TEST(waiting)

@@ -16,6 +16,7 @@ from sentry.abi.flags import (
     AF_UNSPEC,
     IPPROTO_IP,
     IPPROTO_IPV6,
+    IPPROTO_UDP,
     SCM_CREDENTIALS,
     SCM_RIGHTS,
     SOL_SOCKET,
@@ -53,6 +54,10 @@ def take(t: Task, sock: InetSocket, level: int, kind: int, body: bytes, message:
         known = _ip(kind, body, known)
     elif level == IPPROTO_IPV6 and sock.domain == AF_INET6:
         known = _ip6(t, kind, body, known)
+    elif level == IPPROTO_UDP and sock.protocol == IPPROTO_UDP:
+        if kind != abi.UDP_SEGMENT or len(body) != 2:
+            raise EINVAL
+        known = known._replace(segment=int.from_bytes(body, "little"))
     message.control = known
 
 

@@ -30,8 +30,10 @@ from sentry.abi.flags import (
     FIONREAD,
     IPPROTO_IP,
     IPPROTO_IPV6,
+    IPPROTO_UDP,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
+    MSG_MORE,
     MSG_OOB,
     MSG_TRUNC,
     SIOCOUTQ,
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
     from vfs.core.file import File
 
 EPIPE = 32
+# Of UDP, kept and given back: datagrams are never put together for a receiver, and a checksum is always made and looked
+# at (udp(7) UDP_GRO, UDP_NO_CHECK6_TX and _RX).
+KEPT = frozenset((abi.UDP_GRO, abi.UDP_NO_CHECK6_TX, abi.UDP_NO_CHECK6_RX))
 STAMPS = frozenset(control.STAMPS)
 RAW_ONLY = frozenset(((IPPROTO_IP, abi.IP_HDRINCL), (IPPROTO_IPV6, abi.IPV6_HDRINCL)))
 UNICAST_IFS = {(IPPROTO_IP, abi.IP_UNICAST_IF): "unicast_iface", (IPPROTO_IPV6, abi.IPV6_UNICAST_IF): "unicast_iface6"}
@@ -149,13 +154,16 @@ class InetMessages(InetSocket):
                 said = said._replace(iface=self._link(place.scope, said.iface))
         self.enter()
         try:
-            return int(self.endpoint.send(message.data, to, said))
+            return self.send_datagram(message.data, to, said, message.flags)
         except StackWouldBlock:
             raise WouldBlock
         except NetError as err:
             if err.code == EPIPE:
                 raise QuietPipeError
             raise failed(err)
+
+    def send_datagram(self, data: bytes, to: tuple[bytes, int] | None, said: Control, flags: int) -> int:
+        return int(self.endpoint.send(data, to, said))
 
     def _is_none(self, address: bytes) -> bool:
         """An IPv6 socket takes AF_UNSPEC for no address at all."""
@@ -298,6 +306,43 @@ class InetUdp(InetMessages):
     def __init__(self, t: Task, domain: int, protocol: int, flags: int) -> None:
         super().__init__(t, domain, SOCK_DGRAM, protocol, flags)
         self.attach(UdpSocket(self.net.stack, self.family))
+
+    def send_datagram(self, data: bytes, to: tuple[bytes, int] | None, said: Control, flags: int) -> int:
+        return int(self.endpoint.send(data, to, said, bool(flags & MSG_MORE)))
+
+    def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
+        if level != IPPROTO_UDP:
+            super().set_option(t, level, name, value)
+            return
+        number = as_int(value)
+        endpoint = self.endpoint
+        if name == abi.UDP_CORK:
+            endpoint.corked = bool(number)
+            if not number:
+                self.enter()
+                try:
+                    endpoint.push()
+                except NetError as err:
+                    raise failed(err)
+        elif name == abi.UDP_SEGMENT:
+            if not 0 <= number <= 0xFFFF:
+                raise EINVAL
+            endpoint.segment = number
+        elif name in KEPT:
+            self.options.kept[level, name] = int(bool(number))
+        else:
+            raise ENOPROTOOPT
+
+    def get_option(self, t: Task, level: int, name: int) -> bytes:
+        if level != IPPROTO_UDP:
+            return super().get_option(t, level, name)
+        if name == abi.UDP_CORK:
+            return INT.pack(self.endpoint.corked)
+        if name == abi.UDP_SEGMENT:
+            return INT.pack(self.endpoint.segment)
+        if name in KEPT:
+            return INT.pack(self.options.kept.get((level, name), 0))
+        raise ENOPROTOOPT
 
 
 class InetPing(InetMessages):
