@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from netstack.errors import ECONNRESET, EPIPE
 from netstack.packet import IcmpError, Packet
-from netstack.poll import IN, RDNORM
+from netstack.poll import HUP, IN, RDNORM
 from netstack.socket.error_queue import meaning, too_big
 from netstack.tcp import keepalive, output
 from netstack.tcp.scoreboard import unwrap
@@ -198,7 +198,10 @@ def fin_acknowledged(tcb: Tcb) -> None:
     socket.state = NEXT[socket.state]["ack_of_fin"]
     if socket.state == FIN_WAIT2:
         if socket.closed:
-            keepalive.wait_for_fin(tcb)
+            socket.notify(HUP)  # close(2) with a linger time waits for this
+            if not keepalive.wait_for_fin(tcb):
+                tcb.send_reset()
+                tcb.end()
     elif socket.state == TIME_WAIT:
         tcb.time_wait()
     else:

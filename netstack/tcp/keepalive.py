@@ -73,12 +73,10 @@ def patient(tcb: Tcb, count: int, since_ns: int, probing: bool) -> bool:
     waited_ns = tcb.stack.now_ns - since_ns
     if options.user_timeout_ms:
         return waited_ns < options.user_timeout_ms * 1_000_000
+    retries: int = settings.tcp_retries2
     if tcb.orphan:
         retries = settings.tcp_orphan_retries or ORPHAN_RETRIES
-        return count <= retries
-    if probing:
-        return count < settings.tcp_retries2
-    return waited_ns < _boundary_ns(settings.tcp_retries2)
+    return count < retries if probing else waited_ns < _boundary_ns(retries)
 
 
 def _boundary_ns(retries: int) -> int:

@@ -76,7 +76,7 @@ class TcpTable:
         listener = self.listener(packet.dst, segment.dport, packet.iface.index, packet.src, segment.sport)
         if listener is not None:
             listener.segment(packet, segment)
-        else:
+        elif not packet.iface.shared:
             output.reset(self.stack, packet, segment)
 
     def icmp(self, error: IcmpError) -> bool:
