@@ -25,7 +25,7 @@ from sentry.abi.flags import AF_PACKET, FIONREAD, MSG_TRUNC, SIOCOUTQ, SOCK_DGRA
 from sentry.net.namespace import net_of
 from sentry.socket.base import Incoming, Outgoing, Socket
 from sentry.socket.inet.base import failed
-from sentry.socket.inet.control import STAMPS, stamp
+from sentry.socket.inet.control import STAMP_IOCTLS, STAMPS, last_stamp, stamp
 from sentry.socket.options import INT, as_int
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ KEPT = frozenset((abi.PACKET_ORIGDEV, abi.PACKET_RESERVE, abi.PACKET_TIMESTAMP, 
 class PacketFile(Socket):
     """A packet socket: `kept` are options that are only read back, `promiscuous` its memberships."""
 
-    __slots__ = ("auxiliary", "endpoint", "enter", "kept", "memberships", "net", "stamp", "version")
+    __slots__ = ("auxiliary", "endpoint", "enter", "kept", "last_ns", "memberships", "net", "stamp", "version")
 
     is_stream = False
 
@@ -66,6 +66,7 @@ class PacketFile(Socket):
         self.endpoint.notify = self.queue.notify
         self.auxiliary = False
         self.stamp = 0
+        self.last_ns = 0  # when the frame came that was received last
         self.version = 0
         self.kept: dict[int, int] = {}
         self.memberships: list[tuple[int, int, bytes]] = []
@@ -118,6 +119,7 @@ class PacketFile(Socket):
             raise WouldBlock
         except NetError as err:
             raise failed(err)
+        self.last_ns = found.time_ns
         incoming = Incoming(found.data[:size])
         incoming.full_size = len(found.data)
         if incoming.full_size > size:
@@ -160,6 +162,8 @@ class PacketFile(Socket):
             t.mem.put_i32(arg, self.endpoint.next_size())
         elif request == SIOCOUTQ:
             t.mem.put_i32(arg, 0)
+        elif request in STAMP_IOCTLS:
+            t.mem.write(arg, last_stamp(self, request, self.last_ns))
         else:
             return super().ioctl(t, request, arg)
         return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from netstack.socket.error_queue import LOCAL
 from netstack.socket.ip_socket import NO_CONTROL, Control
 from sentry.abi import flags as abi
-from sentry.abi.errno import EINVAL, EPERM
+from sentry.abi.errno import EINVAL, ENOENT, EPERM
 from sentry.abi.flags import (
     AF_INET,
     AF_INET6,
@@ -39,6 +39,7 @@ EXTENDED = Struct("<IBBBBII")  # struct sock_extended_err
 TIME = Struct("<qq")
 U32 = Struct("<I")
 NS = 1_000_000_000
+STAMP_IOCTLS = {0x8906: 1000, 0x8907: 1, 0x80108906: 1000, 0x80108907: 1}  # SIOCGSTAMP and SIOCGSTAMPNS, both forms
 STAMPS = {abi.SO_TIMESTAMP: 1000, abi.SO_TIMESTAMPNS: 1, abi.SO_TIMESTAMP_NEW: 1000, abi.SO_TIMESTAMPNS_NEW: 1}
 RIGHTS6 = frozenset((abi.IPV6_HOPOPTS, abi.IPV6_DSTOPTS, abi.IPV6_RTHDR, abi.IPV6_RTHDRDSTOPTS))
 
@@ -155,9 +156,20 @@ def tell(sock: InetSocket, about: Datagram) -> Messages:
 
 def stamp(sock: Socket, kind: int, time_ns: int) -> tuple[int, int, bytes]:
     """SO_TIMESTAMP and its kin: when a datagram came, by the time of day."""
+    return SOL_SOCKET, kind, _time_of_day(sock, time_ns, STAMPS[kind])
+
+
+def last_stamp(sock: Socket, request: int, time_ns: int) -> bytes:
+    """SIOCGSTAMP: when the datagram came that was received last; ENOENT before the first."""
+    if not time_ns:
+        raise ENOENT
+    return _time_of_day(sock, time_ns, STAMP_IOCTLS[request])
+
+
+def _time_of_day(sock: Socket, time_ns: int, unit_ns: int) -> bytes:
     kernel = sock.kernel
     seconds, rest_ns = divmod(time_ns + kernel.realtime_ns() - kernel.now_ns(), NS)
-    return SOL_SOCKET, kind, TIME.pack(seconds, rest_ns // STAMPS[kind])
+    return TIME.pack(seconds, rest_ns // unit_ns)
 
 
 def _iface(sock: InetSocket, about: Datagram) -> int:

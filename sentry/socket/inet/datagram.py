@@ -68,9 +68,9 @@ MULTICAST_HOPS = {
 
 class InetMessages(InetSocket):
     """A socket with message borders; `endpoint` is an IpSocket. `of_errors`: what `receive` has shown, and `commit`
-    takes, is an extended error."""
+    takes, is an extended error. `last_ns`: when the message came that was received last."""
 
-    __slots__ = ("of_errors",)
+    __slots__ = ("last_ns", "of_errors")
 
     is_stream = False
     has_urgent = True  # MSG_OOB means nothing to a receive, as Linux has it
@@ -79,6 +79,7 @@ class InetMessages(InetSocket):
     def __init__(self, t: Task, domain: int, kind: int, protocol: int, flags: int) -> None:
         super().__init__(t, domain, kind, protocol, flags)
         self.of_errors = False
+        self.last_ns = 0
 
     # names --------------------------------------------------------------------------------------------------------
     def bind(self, t: Task, address: bytes) -> None:
@@ -203,6 +204,7 @@ class InetMessages(InetSocket):
             raise WouldBlock
         except NetError as err:
             raise failed(err)
+        self.last_ns = found.time_ns
         data = found.data
         incoming = Incoming(data)
         if len(data) > size:
@@ -293,6 +295,8 @@ class InetMessages(InetSocket):
             t.mem.put_i32(arg, self.endpoint.next_size())
         elif request == SIOCOUTQ:
             t.mem.put_i32(arg, 0)  # what is sent is gone
+        elif request in control.STAMP_IOCTLS:
+            t.mem.write(arg, control.last_stamp(self, request, self.last_ns))
         else:
             return super().ioctl(t, request, arg)
         return 0
