@@ -90,7 +90,7 @@ def test_whole_filters() -> None:
         groups.set_filter(lo, GROUP, (True, frozenset((ONE,))))
     groups.join(lo, GROUP)
     groups.set_filter(lo, GROUP, (False, frozenset((ONE,))))
-    assert groups.filter_of(lo, GROUP) == (False, {ONE})
+    assert groups.filter_of(lo, GROUP) == (False, frozenset((ONE,)))
     assert (groups.hears(GROUP, ONE, lo.index), groups.hears(GROUP, TWO, lo.index)) == (True, False)
     groups.set_filter(lo, GROUP, (False, frozenset()))
     with pytest.raises(EADDRNOTAVAIL):
