@@ -34,7 +34,7 @@ class Sender:
     """wnd        the peer's window, from rec.una on; wl1, wl2 the segment that has told it (RFC 9293, 3.10.7.4)
     max_wnd    the widest window seen
     scale      shift of the peer's window
-    mss        data bytes of a full segment
+    mss        data bytes of a full segment; burst of the longest row of them
     fin        a FIN follows the data
     urgent     position behind the urgent byte; below rec.una for none
     full       somebody found no room, or little
@@ -42,8 +42,8 @@ class Sender:
     """
 
     __slots__ = (
-        "_small_end", "alarm", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec", "rtt",
-        "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
+        "_small_end", "alarm", "burst", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec",
+        "rtt", "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, start: int, window: int, scale: int, mss: int, sack: bool) -> None:
@@ -57,6 +57,7 @@ class Sender:
         self.wl1 = self.wl2 = 0
         self.scale = scale
         self.mss = mss
+        self.burst = longest_row(mss)
         self.fin = False
         self.urgent = start - 1
         self.full = False
@@ -118,12 +119,13 @@ class Sender:
         now_ns = tcb.stack.now_ns
         if tcb.path.too_big:
             self.path_changed()
-        while True:
+        tx = self.tx
+        while tx.end > rec.nxt or rec.lost_bytes or (self.fin and tx.end == rec.nxt):
             allowance = rec.allowance(now_ns)
             if not allowance:
                 break
             if rec.lost_bytes:
-                lost = rec.next_retransmit(min(allowance, self._burst()))
+                lost = rec.next_retransmit(min(allowance, self.burst))
                 if lost is not None:
                     if lost[0] >= rec.una + self.wnd and lost[0] != rec.una:
                         break  # the window has shrunk (RFC 9293, 3.8.6)
@@ -137,23 +139,19 @@ class Sender:
                 break
         self.arm(now_ns)
 
-    def _burst(self) -> int:
-        """The longest row: whole segments."""
-        return max(BURST - BURST % self.mss, self.mss)  # one of a wire with large frames may be larger than BURST
-
     def _next(self, allowance: int, more: bool) -> tuple[int, bool]:
         """How much new data goes next, and whether the FIN goes with it."""
         tx, rec = self.tx, self.rec
         nxt = rec.nxt
         waiting = tx.end - nxt
-        if waiting < 0 or (not waiting and not self.fin):
-            return 0, False
         room = rec.una + self.wnd - nxt
-        mss = self._segment()
-        size = min(waiting, room, allowance, self._burst())
+        mss = self.mss
+        if self.max_wnd < 2 * mss:
+            mss = self._segment()
+        size = min(waiting, room, allowance, self.burst)
         if self.urgent > nxt:
             size = min(size, mss)
-        if size < 0:
+        if size < 0 or waiting < 0:
             return 0, False
         rest = size % mss
         last = size == waiting
@@ -167,7 +165,7 @@ class Sender:
     def _segment(self) -> int:
         """The size of a segment: not more than half of the widest window of a peer with a small one."""
         half = self.max_wnd >> 1 if self.max_wnd > 536 else self.max_wnd
-        return self.mss if half >= self.mss else max(half, 1)
+        return max(min(half, self.mss), 1)
 
     def _small_may_go(self, end: int, more: bool) -> bool:
         """Nagle's algorithm with Minshall's change, TCP_NODELAY, TCP_CORK, MSG_MORE (tcp(7))."""
@@ -348,8 +346,14 @@ class Sender:
             return False
         smaller = mss < self.mss
         self.mss = mss
+        self.burst = longest_row(mss)
         if smaller and rec.nxt > rec.una:
             rec.lose_all(mss)
         else:
             rec.set_mss(mss)
         return True
+
+
+def longest_row(mss: int) -> int:
+    """Whole segments; one alone, on a wire with very large frames."""
+    return max(BURST - BURST % mss, mss)
