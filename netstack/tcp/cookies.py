@@ -7,7 +7,7 @@ echoes; a peer without timestamps gets neither window scaling nor SACK.
 
 from __future__ import annotations
 
-from hashlib import blake2s
+from _blake2 import blake2s  # `hashlib` loads OpenSSL, which takes milliseconds
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
