@@ -38,11 +38,12 @@ class Address(NamedTuple):
 class Interface:
     """A device of one stack. `link` is None for the loopback, whose packets never become frames. `index` is 0 once the
     interface was removed. `groups` are the multicast groups whose packets it takes in, `hop_limit` and `mtu6` what a
-    router advertised (0 for nothing), `transmit` is the link's `send`, with what the device cannot done before."""
+    router advertised (0 for nothing). `shared`: others answer at the same addresses, so that nothing is said of ports
+    that nobody here listens on. `transmit` is the link's `send`, with what the device cannot done before."""
 
     __slots__ = (
         "addresses", "alias", "counters", "device_group", "flags", "groups", "hop_limit", "index", "ipv6", "kind",
-        "link", "mac", "mtu", "mtu6", "name", "queue_length", "sources", "sources_generation", "transmit",
+        "link", "mac", "mtu", "mtu6", "name", "queue_length", "shared", "sources", "sources_generation", "transmit",
     )  # fmt: skip
 
     def __init__(self, index: int, name: bytes, kind: str, link: Link | None, mac: bytes, mtu: int, flags: int) -> None:
@@ -59,6 +60,7 @@ class Interface:
         self.device_group = 0
         self.queue_length = 1000
         self.ipv6 = True  # the sysctl disable_ipv6 of this interface says otherwise
+        self.shared = False
         self.hop_limit = 0
         self.mtu6 = 0
         self.sources: set[bytes] = set()  # senders found to be no martians, as long as sources_generation is current

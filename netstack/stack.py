@@ -197,7 +197,7 @@ class Stack:
 
     def reject(self, packet: Packet, kind: str) -> None:
         """Answer with an ICMP error: what is not there is a "port", "protocol", "host" or "net", or "prohibited"."""
-        if packet.to_us != "unicast":
+        if packet.to_us != "unicast" or packet.iface.shared and kind in ("port", "protocol"):
             return
         if packet.version == 4:
             code = _UNREACHABLE4[kind]

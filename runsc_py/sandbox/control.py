@@ -1,7 +1,8 @@
 """The Sentry's side of the control socket: JSON lines from the CLI, answered from the kernel's loop, never waiting.
 
-Requests: {"op": "state"} {"op": "network", "network": {...}} {"op": "start"} {"op": "kill", "signal": N, "all": bool}
-{"op": "wait"} {"op": "pause"} {"op": "resume"} {"op": "processes", "after": N}.
+Requests: {"op": "state"} {"op": "network", "network": {...}} {"op": "share"} {"op": "start"}
+{"op": "kill", "signal": N, "all": bool} {"op": "wait"} {"op": "pause"} {"op": "resume"}
+{"op": "processes", "after": N}.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from netstack.errors import NetError
 from sentry.abi.errno import Errno, WouldBlock
-from sentry.net.attach import attach
+from sentry.net.attach import attach, share
 from sentry.net.config import ConfigError
 from sentry.socket import host
 
@@ -79,6 +80,10 @@ class Control:
         except (ConfigError, NetError) as err:
             close_all(fds)
             return {"error": f"network: {err or type(err).__name__}"}
+        return {}
+
+    def _share(self, request: Answer, connection: Connection) -> Answer:
+        share(self.kernel.net)
         return {}
 
     def _start(self, request: Answer, connection: Connection) -> Answer:
@@ -227,6 +232,6 @@ class Connection:
 
 
 OPERATIONS.update(exec=Control._exec, go=Control._go)  # sessions.py
-OPERATIONS.update(network=Control._network)
+OPERATIONS.update(network=Control._network, share=Control._share)
 OPERATIONS.update(state=Control._state, start=Control._start, kill=Control._kill, wait=Control._wait)
 OPERATIONS.update(pause=Control._pause, resume=Control._resume, processes=Control._processes)

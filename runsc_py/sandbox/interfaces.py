@@ -69,6 +69,15 @@ class Found:
         for found in self.interfaces:
             found["ipv6"] = found["name"] in self.with_ipv6
 
+    @property
+    def indexes(self) -> list[int]:
+        return [int(str(interface["index"])) for interface in self.interfaces]
+
+    @property
+    def is_emptied(self) -> bool:
+        """No address but the loopback's: another sandbox has them."""
+        return all(message.fields[4] == LOOPBACK for message in self.addresses)
+
     def description(self) -> Json:
         return {
             "interfaces": self.interfaces,

@@ -4,6 +4,10 @@ Addresses, routes and neighbours of each interface are read and taken away there
 answers; the Sentry's stack gets them, and a packet socket (packet(7)) on the interface as its wire. What was taken
 stands in ROOT/ID/network: `delete` puts it back where the namespace outlives the container, as on `podman restart`.
 A namespace that is also the host's, or ours, is never touched.
+
+Containers of a pod have one namespace and a sandbox each. The first to start takes the addresses; the others find in
+its note what they were, and are on the same wire: each answers for the ports that it listens on, none says that a port
+is closed. Their loopbacks are their own.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from runsc_py.host.flags import CLONE_NEWNET
 from runsc_py.host.network import open_namespace
 from runsc_py.host.rtnetlink import NLM_F_CREATE, NLM_F_REPLACE, Rtnetlink
 
+from .client import ask
+from .directory import Directory, listed
 from .interfaces import Found, Json, disable_ipv6
 
 TYPE_CHECKING = False  # as in `typing`, which takes longer to import than a command may run
@@ -23,11 +29,11 @@ if TYPE_CHECKING:
     from runsc_py.host.protocol import Host
 
     from .container import Container
-    from .directory import Directory
 
 SOL_PACKET, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 15, 23
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 ETH_P_ALL = 3
+PATIENCE_S = 10.0
 SEND_BUFFER, RECEIVE_BUFFER = 4 << 20, 8 << 20  # of the host's memory; a segment of 64 KiB takes twice that
 
 
@@ -48,18 +54,28 @@ def attach(host: Host, container: Container) -> None:
     what = f"start {container.directory.id}: network"
     fds: list[int] = []
     try:
+        others = sharing(container.directory, _identity(namespace))
         with Inside(host, open_namespace(namespace)):
             netlink = Rtnetlink()
             try:
                 found = Found(netlink)
-                for interface in found.interfaces:
-                    fds.append(open_wire(int(str(interface["index"]))))
-                    interface["wire"] = len(fds) - 1
-                _write_note(note, {"namespace": _identity(namespace), "taken": found.taken(), "ipv6": found.with_ipv6})
+                fds += map(open_wire, found.indexes)
+                if found.is_emptied and others:
+                    taken: Json = {**others[0][1]}
+                else:
+                    taken = {"namespace": _identity(namespace), "taken": found.taken(), "ipv6": found.with_ipv6}
+                    taken["network"] = found.description()
+                _write_note(note, taken)
                 found.take_away(netlink)
             finally:
                 netlink.close()
-        container.ask({"op": "network", "network": found.description()}, fds=fds)
+        network = _on_wires(taken["network"], found.indexes)
+        container.ask({"op": "network", "network": {**network, "shared": bool(others)}}, fds=fds)
+        for directory, _ in others:
+            try:
+                ask(f"{directory.path}/control", {"op": "share"}, PATIENCE_S)
+            except OSError:
+                pass  # it has ended
     except OSError as err:
         raise failure_of(err, what)
     finally:
@@ -67,23 +83,51 @@ def attach(host: Host, container: Container) -> None:
             os.close(fd)
 
 
+def sharing(own: Directory, namespace: list[int]) -> list[tuple[Directory, Json]]:
+    """Containers that have the same namespace and are not deleted, with their notes."""
+    root, found = os.path.dirname(own.path), []
+    for name in listed(root):
+        if name != own.id:
+            directory = Directory(root, name)
+            note = _read_note(directory)
+            if note.get("namespace") == namespace:
+                found.append((directory, note))
+    return found
+
+
+def _on_wires(network: object, indexes: list[int]) -> Json:
+    """Interfaces with the place of their descriptors; one that is gone since is left out."""
+    if not isinstance(network, dict):
+        raise OSError(22, "Invalid argument", "network")
+    places = {index: place for place, index in enumerate(indexes)}
+    wanted = [{**entry, "wire": places[entry["index"]]} for entry in network["interfaces"] if entry["index"] in places]
+    kept = {1, *(entry["index"] for entry in wanted)}
+
+    def left(name: str) -> list[Json]:
+        return [entry for entry in network[name] if entry["interface"] in kept]
+
+    return {"interfaces": wanted, "addresses": left("addresses"), "routes": network["routes"],
+            "neighbors": left("neighbors")}  # fmt: skip
+
+
 def give_back(directory: Directory, path: str) -> None:
     """At `delete`: into the namespace at `path`, if it still is the one that they were taken from. Best effort."""
     from runsc_py.host.linux import LinuxHost
 
     try:
-        with open(f"{directory.path}/network", "rb") as file:
-            note = json_text.loads(file.read())
-        if not isinstance(note, dict) or not path or _identity(path) != note.get("namespace"):
+        note = _read_note(directory)
+        namespace = _identity(path)
+        if not namespace or namespace != note.get("namespace") or sharing(directory, namespace):
             return
         with Inside(LinuxHost(), open_namespace(path)):
-            for name in note["ipv6"]:
-                disable_ipv6(name, False)
+            for name in _listed(note["ipv6"]):
+                disable_ipv6(str(name), False)
             netlink = Rtnetlink()
             try:
-                for kind, body in note["taken"]:
+                for request in _listed(note["taken"]):
+                    kind, body = _listed(request)
                     try:
-                        netlink.ask(kind, bytes.fromhex(body), NLM_F_CREATE | NLM_F_REPLACE)
+                        netlink.ask(int(str(kind)), bytes.fromhex(str(body)), NLM_F_CREATE | NLM_F_REPLACE)
                     except OSError:
                         pass  # it is there again (fe80::), or its interface is gone
             finally:
@@ -136,6 +180,19 @@ def _write_note(path: str, note: Json) -> None:
     with open(f"{path}.new", "w", encoding="ascii") as file:
         file.write(json_text.dumps(note))
     os.rename(f"{path}.new", path)
+
+
+def _read_note(directory: Directory) -> Json:
+    try:
+        with open(f"{directory.path}/network", "rb") as file:
+            note = json_text.loads(file.read())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _identity(path: str) -> list[int]:

@@ -29,6 +29,9 @@ def attach(kernel: Kernel, net: NetNamespace, raw: object, fds: list[int]) -> No
         device = captured(link, kernel.config.pcap_fd, wire.kind) if kernel.config.pcap_fd >= 0 else link
         link.iface = known[wire.number] = stack.add_interface(wire.name, device, wire.mac, wire.mtu, wire.kind)
         known[wire.number].ipv6 = wire.ipv6
+    for wire in wanted.interfaces:
+        known[wire.number].ipv6 = wire.ipv6
+        known[wire.number].shared = wanted.shared
     for number, address in wanted.addresses:
         try:
             stack.add_address(known[number], address, check=False)  # the host has seen that nobody else has it
@@ -52,3 +55,9 @@ def attach(kernel: Kernel, net: NetNamespace, raw: object, fds: list[int]) -> No
         stack.neighbors.add(known[number], local, mac)
     for link in links:
         link.open()
+
+
+def share(net: NetNamespace) -> None:
+    """A sandbox of the same pod has come to the same interfaces."""
+    for iface in net.enter().interfaces.values():
+        iface.shared = iface.kind != "loopback"

@@ -44,12 +44,13 @@ class Neighbor(NamedTuple):
 
 
 class NetworkConfig(NamedTuple):
-    """Interfaces are named by the host's index throughout."""
+    """Interfaces are named by the host's index throughout. `shared`: another sandbox is on them, too."""
 
     interfaces: list[Wire]
     addresses: list[tuple[int, Address]]
     routes: list[Route]
     neighbors: list[Neighbor]
+    shared: bool
 
 
 class _Entry:
@@ -101,6 +102,7 @@ def read(raw: object, now_ns: int, wires: int) -> NetworkConfig:
         top.entries("addresses", lambda entry: _address(entry, now_ns), ENTRIES_AT_MOST),
         top.entries("routes", _route, ENTRIES_AT_MOST),
         top.entries("neighbors", _neighbor, ENTRIES_AT_MOST),
+        bool(top.choice("shared", (True, False))),
     )
     known = {LOOPBACK, *(wire.number for wire in config.interfaces)}
     if len({wire.wire for wire in config.interfaces}) != len(config.interfaces) or len(known) <= len(config.interfaces):

@@ -158,6 +158,26 @@ def links() -> set[str]:
     return {name for name in os.listdir("/sys/class/net") if not name.startswith(("podman", "cni"))}
 
 
+def test_pod(podman: Podman, name: str) -> None:
+    """Its containers share address and ports, each with a stack of its own: each answers for what it listens on, and
+    gets the answers to what it has asked. The infra container, which takes the addresses first, keeps silent."""
+    port, other = free_port(), free_port()
+    podman.ok("pod", "create", "--name", name, "-p", f"127.0.0.1:{port}:80", "-p", f"127.0.0.1:{other}:81")
+    try:
+        podman.ok("run", "-d", "--pod", name, IMAGE, "sh", "-c", HTTPD.replace("hostname", "echo first"))
+        podman.ok("run", "-d", "--pod", name, "--name", f"{name}-second", IMAGE, "sh", "-c",
+                  HTTPD.replace("hostname", "echo second").replace("-p 80", "-p 81"))
+        for patience_s in (20, 0, 0, 0, 0, 0):
+            assert fetch(f"http://127.0.0.1:{port}/", patience_s) == "first\n"
+            assert fetch(f"http://127.0.0.1:{other}/", patience_s) == "second\n"
+        done = podman("run", "--rm", "--pod", name, IMAGE, "busybox", "ping", "-c", "2", "-W", "5", gateway(podman))
+        assert "2 packets received" in done.stdout or "2 duplicates" in done.stdout, done
+        podman.ok("rm", "-f", "-t", "0", f"{name}-second")
+        assert fetch(f"http://127.0.0.1:{port}/") == "first\n"
+    finally:
+        podman("pod", "rm", "--force", "--time=0", name)
+
+
 def test_slirp4netns(podman: Podman, name: str) -> None:
     """Its ports by its own handler: podman's other one connects from a process in the namespace, whose host stack has
     no address any more."""

@@ -70,7 +70,7 @@ def found_in(name: str) -> dict[str, Any]:
         netlink.close()
     for number, interface in enumerate(found.interfaces):
         interface["wire"] = number
-    return cast("dict[str, Any]", json.loads(json.dumps(found.description())))
+    return cast("dict[str, Any]", json.loads(json.dumps({**found.description(), "shared": False})))
 
 
 def test_the_loopback_alone(namespace: str) -> None:

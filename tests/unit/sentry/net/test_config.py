@@ -11,6 +11,7 @@ from netstack.iface import SECONDARY, TENTATIVE
 from sentry.net import config
 
 GOOD: dict[str, Any] = {
+    "shared": False,
     "interfaces": [
         {"index": 7, "name": "65746830", "kind": "ether", "mac": "020000000001", "mtu": 1500, "ipv6": True, "wire": 0}
     ],
