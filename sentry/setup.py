@@ -12,6 +12,7 @@ from sentry.kernel.fs_context import FsContext
 from sentry.kernel.kernel import Kernel, Uts
 from sentry.net import tun
 from sentry.net.namespace import initial
+from sentry.net.settle import settle
 from sentry.platform import launch
 from syscalls.profile import Profile
 from syscalls.registry import numbers
@@ -85,6 +86,7 @@ def _kernel(config: BootConfig, platform: Platform) -> Kernel:
     kernel = Kernel(platform, config)
     platform.take(kernel)
     kernel.net = initial(kernel)
+    kernel.at_end.append(lambda: settle(kernel))
     kernel.released = False
     kernel.mortal_init = config.mortal_init
     kernel.backing = config.backing_fd

@@ -53,5 +53,8 @@ class Platform(Protocol):
     def serve_spawner(self, kernel: Kernel, wait_ms: int) -> None:
         """Before `run`: what the spawner or its first child calls within that time."""
 
+    def idle(self, kernel: Kernel, wait_ns: int) -> None:
+        """After `run`: wait so long for a watched descriptor, and call whom it concerns."""
+
     def run(self, kernel: Kernel) -> None:
         """Serve calls until the kernel stops."""

@@ -89,8 +89,11 @@ class Served:
             except OSError:
                 pass  # closed already, which took it out
 
-    def _run_watches(self, kernel: Kernel) -> None:
-        for fd, events in self._epoll.poll(0):
+    def idle(self, kernel: Kernel, wait_ns: int) -> None:
+        self._run_watches(kernel, wait_ns / 1e9)
+
+    def _run_watches(self, kernel: Kernel, wait_s: float = 0) -> None:
+        for fd, events in self._epoll.poll(wait_s):
             callback = self._watches.get(fd)
             if callback is not None:
                 kernel.guard(callback, events)

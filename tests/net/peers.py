@@ -77,6 +77,13 @@ def source(address: str, port: str, size: str) -> None:
     print(f"took {time.monotonic() - began_s:.3f}")
 
 
+def blurt(address: str, port: str, size: str) -> None:
+    """Connect, send, and be gone before anything of it can have been acknowledged."""
+    sock = socket.create_connection((address, int(port)), timeout=30)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(size))
+    sock.sendall(b"".join(data(int(size))))
+
+
 def serve(address: str, port: str, count: str) -> None:
     """Answer `count` connections, any number at once: each says how many bytes it wants, gets them and the end."""
     _more_files()

@@ -53,6 +53,14 @@ def test_many_at_once(net: Net, out: bool) -> None:
     assert f"served {count}" in serving.wait(20).output
 
 
+def test_last_words(make_net: Make) -> None:
+    """What a program has sent arrives although it has ended, and a sandbox with it."""
+    net = make_net("--delay-ms=20")
+    sink = net.far.peer("sink", FAR, "5103")
+    assert net.near.run_peer("blurt", FAR, "5103", "100000").output == ""
+    assert f"received 100000 {digest_of(100_000)}\n" in sink.wait(20).output
+
+
 @pytest.mark.parametrize("mtu", [1280, 9000])
 def test_other_mtus(make_net: Make, mtu: int) -> None:
     net = make_net(mtu=mtu)
