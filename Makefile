@@ -11,7 +11,7 @@ help:
 	@echo 'make run          set up, then `echo hi` in a sandbox: once by itself, once through podman'
 	@echo 'make test         set up, then the whole test suite (TESTS=tests/unit PYTEST_ARGS="-k pipe" for a part)'
 	@echo 'make check        ruff, mypy --strict, import contracts, freshness of generated files, file lengths'
-	@echo 'make bench        the tables of calls, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs,start)'
+	@echo 'make bench        the tables of calls, network, jobs, start and memory: host, Debian runsc, ours (ONLY=calls,jobs)'
 	@echo 'make profile CMD="find /usr"   a command in a sandbox, and which of its calls cost the Sentry what'
 	@echo 'make guest-native the guest programs on the host, which must pass there first; make guest, make guest-ptrace: in one'
 	@echo 'make jobs         ordinary programs in full size, by do, by run and by podman: all must be as on the host (8 minutes and more)'

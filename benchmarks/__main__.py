@@ -1,4 +1,4 @@
-"""`make bench`: prints the tables of calls, jobs, start and memory; columns in turn, medians, ratios to the first."""
+"""`make bench`: prints the tables of calls, network, jobs, start and memory; columns in turn, medians, ratios to the first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import calls, jobs, processes, start
+from . import calls, jobs, network, processes, start
 from .columns import PROJECT, Column, Host, Ours, Runsc
 
 sys.path.insert(0, str(PROJECT / "tools"))
@@ -19,8 +19,8 @@ sys.path.insert(0, str(PROJECT / "tools"))
 from provision import busybox, debian_root
 from provision.progress import StepFailed
 
-PARTS = ("calls", "jobs", "start")
-MINUTES = {"calls": 1, "jobs": 5, "start": 1}      # with three rounds on two cores
+PARTS = ("calls", "network", "jobs", "start")
+MINUTES = {"calls": 1, "network": 2, "jobs": 5, "start": 1}      # with three rounds on two cores
 COLUMNS = {"host": Host, "runsc": Runsc, "ours": Ours}
 
 
@@ -74,6 +74,8 @@ def main() -> int:
 def _tables(part: str, columns: list[Column], scratch: Path, rounds: int) -> list[str]:
     if part == "calls":
         return [calls.measure(columns, scratch, rounds, note).text()]
+    if part == "network":
+        return [network.measure(columns, scratch, rounds, note).text()]
     if part == "jobs":
         return [jobs.measure(columns, debian_root.ensure(), rounds, note).text()]
     return [

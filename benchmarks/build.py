@@ -8,7 +8,7 @@ from pathlib import Path
 
 GUEST = Path(__file__).resolve().parent / "guest"
 BUILT = GUEST / "build"
-PROGRAMS = ("calls", "timed", "true", "sleeper")
+PROGRAMS = ("calls", "net", "timed", "true", "sleeper")
 
 
 def programs() -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sentry.abi.errno import Errno
 from sentry.creds import Credentials
+from sentry.net.namespace import NetNamespace
 from sentry.wait import Entry, Park, Pollable
 from syscalls.registry import ENTRIES, _caller
 from tests.unit.guest_memory import GuestMemory
@@ -19,7 +20,8 @@ BASE, SIZE = 0x10000, 0x40000
 
 
 class FakeTimer:
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, deadline_ns: int, callback: Callable[[], None]) -> None:
+        self.deadline_ns = deadline_ns
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
@@ -32,7 +34,7 @@ class FakeTimers:
         self.serial = count()
 
     def add(self, deadline_ns: int, callback: Callable[[], None]) -> FakeTimer:
-        timer = FakeTimer(callback)
+        timer = FakeTimer(deadline_ns, callback)
         heapq.heappush(self.heap, (deadline_ns, next(self.serial), timer))
         return timer
 
@@ -66,6 +68,7 @@ class FakeKernel:
         self.groups: dict[int, Any] = {}
         self.tasks: dict[int, Any] = {}
         self.lingering: Any = None
+        self.net = NetNamespace(self)  # type: ignore[arg-type]
 
     def now_ns(self) -> int:
         return self.time_ns
@@ -117,7 +120,7 @@ def make_task(kernel: FakeKernel | None = None, pid: int = 100, uid: int = 1000,
     group = SimpleNamespace(pid=pid, host_pid=pid, tasks={})
     t = SimpleNamespace(
         kernel=kernel, mem=GuestMemory(BASE, SIZE), fds=FdTable(1024), creds=creds, group=group, tid=pid, host_tid=pid,
-        saved_deadline=None, in_place=None, net=kernel,
+        saved_deadline=None, in_place=None, net=kernel.net,
     )  # fmt: skip
     group.leader = t
     group.tasks[pid] = t
