@@ -182,7 +182,10 @@ class Sender:
         end = start + size
         flags = ACK
         if end == tx.end:
-            flags |= PSH | FIN if fin else PSH
+            if size:
+                flags |= PSH
+            if fin:
+                flags |= FIN
             if size % mss:
                 self._small_end = end
         ecn = 0
@@ -211,7 +214,7 @@ class Sender:
         tcb, tx, mss = self.tcb, self.tx, self.mss
         size = min(end, tx.end) - start
         flags = ACK
-        if start + size == tx.end:
+        if size and start + size == tx.end:
             flags |= PSH
         if end > tx.end:
             flags |= FIN
