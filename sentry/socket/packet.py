@@ -165,7 +165,7 @@ class PacketFile(Socket):
         elif request in STAMP_IOCTLS:
             t.mem.write(arg, last_stamp(self, request, self.last_ns))
         else:
-            return super().ioctl(t, request, arg)
+            return device_ioctl(t, self.net, request, arg, AF_PACKET)
         return 0
 
     # options ------------------------------------------------------------------------------------------------------
