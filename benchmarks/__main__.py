@@ -1,4 +1,4 @@
-"""`make bench`: prints the tables of calls, network, jobs, start and memory; columns in turn, medians, ratios to the first."""
+"""`make bench`: the tables of calls, network, jobs, start and memory; columns in turn, medians, ratios to the first."""
 
 from __future__ import annotations
 
