@@ -23,12 +23,13 @@ class NetNamespace:
     the sockets that hear of changes. Tasks, sockets and open files hold it, nothing that it holds does: with the last
     of them its interfaces go. One that is not the sandbox's first starts with its loopback down."""
 
-    __slots__ = ("__weakref__", "driver", "enter", "ino", "netlink", "sockets", "stack")
+    __slots__ = ("__weakref__", "driver", "enter", "ino", "kept", "netlink", "sockets", "stack")
 
     def __init__(self, kernel: Kernel, first: bool = True) -> None:
         self.driver = Driver(kernel)
         self.stack = self.driver.stack = Stack(os.urandom, self.driver.wakeup)
         self.enter = self.driver.enter
+        self.kept: dict[bytes, bytes] = {}  # sysctls that nothing depends on
         self.sockets: WeakSet[Socket] = WeakSet()  # of the internet and packet families
         self.ino = FIRST[b"net"] if first else new_number()
         if not first:

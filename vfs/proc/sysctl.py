@@ -14,6 +14,7 @@ from sentry.abi.errno import EINVAL, ENOENT, EPERM
 from sentry.kernel.aio import in_use
 from vfs.core.node import FileSystem, Inode
 from vfs.core.synth import SynthDir, SynthFile
+from vfs.proc import net_sysctl
 from vfs.proc.settings import SETTINGS
 from vfs.proc.texts import number
 from vfs.tty.session import terminals
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT = 4096
 NAME_LIMIT = 64
+NET = b"net/"  # of the network namespace: net_sysctl.py
 
 
 class Sysctl:
@@ -36,6 +38,8 @@ class Sysctl:
 
     def get(self, name: bytes) -> bytes:
         """As a line without its end; ENOENT for an unknown name."""
+        if name.startswith(NET):
+            return net_sysctl.read(self.kernel.net, name[len(NET) :])
         live = LIVE.get(name)
         if live is not None:
             return live[0](self)
@@ -46,6 +50,9 @@ class Sysctl:
 
     def set(self, name: bytes, data: bytes) -> None:
         """EINVAL for what the parameter does not take, EPERM for one that cannot be changed."""
+        if name.startswith(NET):
+            net_sysctl.write(self.kernel.net, name[len(NET) :], data)
+            return
         live = LIVE.get(name)
         if live is not None:
             if live[1] is None:
@@ -138,6 +145,7 @@ def directory(fs: FileSystem) -> SynthDir:
             known = at.entries.get(parent)
             at = known if isinstance(known, SynthDir) else _add_dir(fs, at, parent)
         at.add(name, _file(fs, path))
+    top.add(b"net", net_sysctl.directory(fs))
     return top
 
 

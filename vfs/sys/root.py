@@ -1,4 +1,4 @@
-"""sysfs (sysfs(5)): CPUs, memory policy, the loopback device, and directories that are there but empty."""
+"""sysfs (sysfs(5)): CPUs, memory policy, network devices (net.py), and directories that are there but empty."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from sentry.abi.const.mounts import SYSFS_MAGIC
 from vfs.core.node import FileSystem, Inode
-from vfs.core.synth import SynthDir, SynthFile, SynthFs, SynthLink
+from vfs.core.synth import SynthDir, SynthFile, SynthFs
 from vfs.proc.system import meminfo
+from vfs.sys import net
 
 if TYPE_CHECKING:
     from sentry.kernel.kernel import Kernel
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 
 
 CPU_LIMIT = 8192
-LOOPBACK: dict[bytes, bytes] = {
-    b"addr_assign_type": b"0\n", b"addr_len": b"6\n", b"address": b"00:00:00:00:00:00\n",
-    b"broadcast": b"00:00:00:00:00:00\n", b"carrier": b"1\n", b"dev_id": b"0x0\n", b"dormant": b"0\n",
-    b"flags": b"0x9\n", b"ifindex": b"1\n", b"iflink": b"1\n", b"mtu": b"65536\n", b"operstate": b"unknown\n",
-    b"tx_queue_len": b"1000\n", b"type": b"772\n",
-}  # fmt: skip
-STATISTICS = (
-    b"collisions", b"multicast", b"rx_bytes", b"rx_dropped", b"rx_errors", b"rx_packets", b"tx_bytes", b"tx_dropped",
-    b"tx_errors", b"tx_packets",
-)  # fmt: skip
 EMPTY = (
     b"block", b"bus", b"dev/block", b"dev/char", b"devices/virtual/block", b"firmware", b"fs/bpf", b"hypervisor",
     b"module", b"power", b"class/block", b"class/tty", b"fs/cgroup", b"kernel/debug", b"kernel/security",
@@ -39,7 +30,7 @@ def make(kernel: Kernel, options: bytes = b"") -> FileSystem:
         directory(fs, top, path)
     _add_cpus(fs, top, sorted(kernel.cpus)[:CPU_LIMIT])
     _add_memory(fs, top)
-    _add_loopback(fs, top)
+    net.add(fs, directory(fs, top, b"devices/virtual"), directory(fs, top, b"class"))
     fs.set_root(top)
     return fs
 
@@ -153,15 +144,3 @@ def host_choice(name: str) -> bytes:
             return f.read(256)
     except OSError:
         return b"always [madvise] never\n"
-
-
-def _add_loopback(fs: FileSystem, top: SynthDir) -> None:
-    device = directory(fs, top, b"devices/virtual/net/lo")
-    for name, text in LOOPBACK.items():
-        device.add(name, text_file(fs, text))
-    statistics = directory(fs, device, b"statistics")
-    for name in STATISTICS:
-        statistics.add(name, text_file(fs, b"0\n"))
-    directory(fs, device, b"queues/rx-0")
-    directory(fs, device, b"queues/tx-0")
-    directory(fs, top, b"class/net").add(b"lo", SynthLink(fs, b"../../devices/virtual/net/lo"))

@@ -3,7 +3,8 @@ ioctl are in `route_ioctl.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ SET_LENGTH = 1000000  # txqueuelen at most
 def device_ioctl(t: Task, net: NetNamespace, request: int, arg: int, domain: int = 0) -> int:
     """ENOTTY for what no socket of `domain` knows."""
     net.enter()
-    try:
+    with as_errno():
         if request == abi.SIOCGIFCONF:
             return _list(t, net.stack, arg)
         if request == abi.SIOCGIFNAME:
@@ -60,9 +61,16 @@ def device_ioctl(t: Task, net: NetNamespace, request: int, arg: int, domain: int
             t.mem.write(arg + NAME_SIZE, value)
         elif writer is not None:
             writer(net.stack, iface, whole, data[NAME_SIZE:])
+    return 0
+
+
+@contextmanager
+def as_errno() -> Iterator[None]:
+    """Errors of the stack as the Sentry raises them."""
+    try:
+        yield
     except NetError as err:
         raise BY_CODE.get(err.code, EIO)
-    return 0
 
 
 def _list(t: Task, stack: Stack, arg: int) -> int:

@@ -14,6 +14,8 @@ from sentry.abi.errno import EFAULT
 from sentry.creds import ROOT
 from sentry.kernel.fs_context import FsContext
 from sentry.kernel.limits import Limits
+from sentry.kernel.timers import Timers
+from sentry.net.namespace import NetNamespace
 from vfs.core.fd_table import FdTable
 from vfs.core.file import File
 from vfs.core.mount import Mount, MountNamespace
@@ -66,6 +68,8 @@ class Box:
         kernel.find_group = lambda pid: next((g for g in kernel.groups.values() if g.pid == pid), None)
         kernel.find_task = lambda tid: next((t for t in kernel.tasks.values() if t.tid == tid), None)
         kernel.guest_pid = lambda host: kernel.groups[host].pid if host in kernel.groups else 0
+        kernel.now_ns, kernel.defer, kernel.timers = time.monotonic_ns, lambda callback: None, Timers()
+        kernel.net = NetNamespace(kernel)
         kernel.signals = Bag(send_pgrp=lambda *a: None, send_group=lambda *a: None)
         self.kernel = kernel
         self.fs: FileSystem = make(kernel, options)
@@ -90,6 +94,7 @@ class Box:
             task: Any = Bag(
                 kernel=self.kernel, host_tid=tid, tid=pid + at, group=group, fds=FdTable(), creds=ROOT, mem=Memory(),
                 fs=FsContext(self.mount.top(), self.mount.top()), dead=False, parked=None, request_id=0,
+                net=self.kernel.net,
             )  # fmt: skip
             group.tasks[tid] = task
             self.kernel.tasks[tid] = task
