@@ -26,6 +26,7 @@ from sentry.net.namespace import net_of
 from sentry.socket.base import Incoming, Outgoing, Socket
 from sentry.socket.inet.base import failed
 from sentry.socket.inet.control import STAMP_IOCTLS, STAMPS, last_stamp, stamp
+from sentry.socket.inet.ifioctl import device_ioctl
 from sentry.socket.options import INT, as_int
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ KEPT = frozenset((abi.PACKET_ORIGDEV, abi.PACKET_RESERVE, abi.PACKET_TIMESTAMP, 
 
 
 class PacketFile(Socket):
-    """A packet socket: `kept` are options that are only read back, `promiscuous` its memberships."""
+    """A packet socket: `kept` are options that are only read back, `memberships` those of PACKET_ADD_MEMBERSHIP."""
 
     __slots__ = ("auxiliary", "endpoint", "enter", "kept", "last_ns", "memberships", "net", "stamp", "version")
 
