@@ -156,7 +156,7 @@ class LocalEnd:
         other = peer.socket
         if other.closed:  # nobody can read it: the answer is a reset (RFC 9293, 3.6.1)
             peer.abort()
-            return len(data)
+            return min(len(data), self.socket.options.send_buffer)
         rx = other.rx
         send_buffer = self.socket.options.send_buffer
         window = other.options.receive_buffer

@@ -106,12 +106,12 @@ class Socket(File):
         self.kernel: Kernel = t.kernel
         self.domain = domain
         self.kind = kind
-        self.protocol = protocol
+        self.protocol: int = protocol
         self.error = 0
         self.shut = 0
         self.options = SocketOptions()
         self.maker = Ucred.sender(t)
-        self.inode = AnonInode(DEV_SOCKFS, S_IFSOCK | 0o777, t.creds.fsuid, t.creds.fsgid, t.kernel.realtime_ns())
+        self.inode: AnonInode = AnonInode(DEV_SOCKFS, S_IFSOCK | 0o777, t.creds.fsuid, t.creds.fsgid, t.kernel.realtime_ns())
 
     def take_error(self) -> int:
         error, self.error = self.error, 0

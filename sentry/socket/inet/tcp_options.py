@@ -138,7 +138,7 @@ def _set_unsent(sock: InetStream, t: Task, value: bytes) -> None:
 
 
 def _unsent(sock: InetStream) -> bytes:
-    return (max(sock.endpoint.options.notsent_low, 0)).to_bytes(4, "little")
+    return max(int(sock.endpoint.options.notsent_low), 0).to_bytes(4, "little")
 
 
 def _set_fast_open(sock: InetStream, t: Task, value: bytes) -> None:
