@@ -68,9 +68,10 @@ MULTICAST_HOPS = {
 
 class InetMessages(InetSocket):
     """A socket with message borders; `endpoint` is an IpSocket. `of_errors`: what `receive` has shown, and `commit`
-    takes, is an extended error. `last_ns`: when the message came that was received last."""
+    takes, is an extended error. `last_ns`: when the message came that was received last. `tells`: options have been
+    set, and there may be control messages."""
 
-    __slots__ = ("last_ns", "of_errors")
+    __slots__ = ("last_ns", "of_errors", "tells")
 
     is_stream = False
     has_urgent = True  # MSG_OOB means nothing to a receive, as Linux has it
@@ -80,6 +81,7 @@ class InetMessages(InetSocket):
         super().__init__(t, domain, kind, protocol, flags)
         self.of_errors = False
         self.last_ns = 0
+        self.tells = False
 
     # names --------------------------------------------------------------------------------------------------------
     def bind(self, t: Task, address: bytes) -> None:
@@ -212,7 +214,8 @@ class InetMessages(InetSocket):
             incoming.flags = MSG_TRUNC
         host, port = found.source
         incoming.address = names.pack(self.domain, host, port, found.iface)
-        incoming.control = control.tell(self, found)
+        if self.tells:
+            incoming.control = control.tell(self, found)
         return incoming
 
     def _receive_error(self, size: int) -> Incoming:
@@ -248,6 +251,7 @@ class InetMessages(InetSocket):
     def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
         told = self.endpoint.options
         self.endpoint.flow = None  # it may go another way now
+        self.tells = True
         if level == SOL_SOCKET and name in STAMPS:
             on = as_int(value)
             if on:
