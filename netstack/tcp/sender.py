@@ -181,6 +181,8 @@ class Sender:
         tcb, rec, tx, mss = self.tcb, self.rec, self.tx, self.mss
         end = start + size
         flags = ACK
+        if size > mss:
+            flags |= PSH  # of several segments the last, so that who puts them together need not wait for more
         if end == tx.end:
             if size:
                 flags |= PSH
@@ -214,7 +216,7 @@ class Sender:
         tcb, tx, mss = self.tcb, self.tx, self.mss
         size = min(end, tx.end) - start
         flags = ACK
-        if size and start + size == tx.end:
+        if size > mss or (size and start + size == tx.end):
             flags |= PSH
         if end > tx.end:
             flags |= FIN
