@@ -6,9 +6,11 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from netstack.errors import ETIMEDOUT
 from netstack.link.fault import Faults
 from netstack.tcp.state import TIME_WAIT
-from tests.unit.netstack.simulation.world import CLEAN, MS, SECOND, Path, Server, Talker, World, connect
+from netstack.wire import icmp, ipv4
+from tests.unit.netstack.simulation.world import CLEAN, MS, SECOND, Path, Pipe, Server, Talker, World, connect
 
 PORT = 80
 
@@ -101,6 +103,73 @@ def test_reader_that_takes_a_minute_off() -> None:
     peer.again(0)
     assert transfer.finish(5) < 64
     transfer.nothing_left()
+
+
+def test_wire_that_is_cut_and_mended() -> None:
+    """The timeouts double: after an outage it goes on within about as long again."""
+    world = World(Path(rate=1_000_000, delay_ns=10 * MS))
+    transfer = Transfer(world, 2_000_000, 2_000_000)
+    world.run(500 * MS)
+    for pipe in world.pipes:
+        pipe.cut = True
+    world.run(20 * SECOND)
+    for pipe in world.pipes:
+        pipe.cut = False
+    assert transfer.finish() < 45
+    transfer.nothing_left()
+
+
+def test_wire_that_is_cut_for_good() -> None:
+    """Both ends lose patience after a quarter of an hour (tcp_retries2), and nothing is left of them."""
+    world = World(Path(rate=1_000_000, delay_ns=10 * MS))
+    transfer = Transfer(world, 2_000_000, 2_000_000)
+    world.run(500 * MS)
+    for pipe in world.pipes:
+        pipe.cut = True
+    assert world.run(1200 * SECOND, transfer.done), transfer.state()
+    for talker in (transfer.client, transfer.server.talkers[0]):
+        assert isinstance(talker.error, ETIMEDOUT)
+    assert world.pipes[0].frames + world.pipes[1].frames < 6000
+    transfer.nothing_left()
+
+
+def test_one_way_that_is_cut() -> None:
+    """Data arrives and its acknowledgements do not: all is sent again, and delivered once."""
+    world = World(Path(rate=1_000_000, delay_ns=10 * MS))
+    transfer = Transfer(world, 1_000_000, 0)
+    world.run(300 * MS)
+    world.pipes[1].cut = True
+    world.run(5 * SECOND)
+    world.pipes[1].cut = False
+    assert transfer.finish() < 12
+    transfer.nothing_left()
+
+
+def test_path_with_a_small_mtu_in_its_middle() -> None:
+    """Both ends believe in 1500, the wire takes 1000 and says so (RFC 1191)."""
+    world = World(Path(rate=2_000_000, delay_ns=5 * MS), gso=False)
+    for number, pipe in enumerate(world.pipes):
+        narrow(world, number, pipe, 1000)
+    transfer = Transfer(world, 500_000, 100_000)
+    assert transfer.finish() < 1
+    transfer.nothing_left()
+
+
+def narrow(world: World, number: int, pipe: Pipe, mtu: int) -> None:
+    """Frames above `mtu` come back as ICMP errors."""
+    stack, send = world.stacks[number], pipe.deliver
+
+    def deliver(frame: bytes, checked: bool, gso_size: int) -> None:
+        if len(frame) - 14 <= mtu:
+            send(frame, checked, gso_size)
+            return
+        message = icmp.pack(icmp.UNREACHABLE, 4, mtu, frame[14:42])
+        packet = ipv4.pack_header(frame[30:34], frame[26:30], ipv4.ICMP, len(message)) + message
+        world.timers.add(
+            world.now_ns, lambda: stack.receive(stack.interfaces[2], frame[6:12] + frame[:6] + frame[12:14] + packet)
+        )
+
+    pipe.deliver = deliver
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

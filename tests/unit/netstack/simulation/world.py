@@ -4,7 +4,7 @@ event. Everything comes from seeds: a run is the same each time."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from netstack.errors import NetError, WouldBlock
@@ -20,7 +20,7 @@ from tests.unit.netstack.two_hosts import IP, IP6, MACS, chance
 
 MS = 1_000_000
 SECOND = 1000 * MS
-FRAME_OVERHEAD = 24  # preamble, checksum and gap of Ethernet; a byte is a byte here
+BLOCK = 65_521
 
 
 class Path(NamedTuple):
@@ -48,6 +48,8 @@ class Pipe:
         self.gso = gso
         self.free_ns = 0
         self.receive: Callable[[bytes, bool, int], None] = lambda frame, checked, gso_size: None
+        self.deliver = self._one
+        self.cut = False  # nothing passes
         self.sent_bytes = 0
         self.frames = 0
         self.dropped = 0
@@ -57,9 +59,9 @@ class Pipe:
     def send(self, parts: Sequence[bytes | memoryview], offload: Offload) -> bool:
         if self.path.queue or self.path.mark_bytes or not self.gso:
             for frame in frames(parts, offload):
-                self._one(frame, False, 0)
+                self.deliver(frame, False, 0)
         else:
-            self._one(b"".join(parts), bool(offload.csum_start), offload.gso_size)
+            self.deliver(b"".join(parts), bool(offload.csum_start), offload.gso_size)
         return True
 
     def _one(self, frame: bytes, checked: bool, gso_size: int) -> None:
@@ -67,6 +69,8 @@ class Pipe:
         now_ns = world.now_ns
         self.frames += 1
         self.sent_bytes += len(frame)
+        if self.cut:
+            return
         if path.rate:
             queued = max(self.free_ns - now_ns, 0) * path.rate // SECOND
             self.most_queued = max(self.most_queued, queued)
@@ -201,10 +205,14 @@ class Program:
 
 def pattern(seed: int, start: int, size: int) -> bytes:
     """Bytes `start` to `start + size` of a stream that is the same for the same seed and has no period of a segment."""
-    block = 65_521
-    base = chance(seed)(block)
-    first = start % block
-    return (base * ((first + size) // block + 1))[first : first + size]
+    base = _block(seed)
+    first = start % BLOCK
+    return (base * ((first + size) // BLOCK + 1))[first : first + size]
+
+
+@cache
+def _block(seed: int) -> bytes:
+    return chance(seed)(BLOCK)
 
 
 class Talker(Program):
