@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_RW_COUNT = 0x7FFFF000
 MAX_MESSAGES = 1024  # of one sendmmsg or recvmmsg
-NO_OOB = "no MSG_OOB"
+NO_OOB = "no MSG_OOB on unix sockets"
 
 
 # sending ----------------------------------------------------------------------------------------------------------
