@@ -26,6 +26,7 @@ from vfs.core import notify
 from vfs.core.access import R, W, allowed, check, check_entry, check_sticky, check_writable
 from vfs.core.acl import masked
 from vfs.core.dentry import Dentry, Path
+from vfs.core.mount import mounts_of
 from vfs.core.walk import NAME_MAX, find
 
 if TYPE_CHECKING:
@@ -95,8 +96,20 @@ def _victim(t: Task, place: Path, name: bytes) -> Path:
     return victim
 
 
-def _busy(place: Path, victim: Path) -> bool:
-    return victim.mount is not place.mount or victim.dentry.mounts > 0
+def _busy(t: Task, place: Path, victim: Path) -> bool:
+    """Is something mounted on it in the caller's namespace? Mounts of others do not hold a name (rmdir(2), NOTES)."""
+    dentry = victim.dentry
+    return victim.mount is not place.mount or bool(
+        dentry.mounts and any(mount.point is dentry for mount in mounts_of(t))
+    )
+
+
+def _uncover(t: Task, dentry: Dentry) -> None:
+    """A name goes, and with it what others have mounted on it."""
+    if dentry.mounts:
+        for space in {mounts_of(task) for task in t.kernel.tasks.values()}:
+            for mount in [mount for mount in space if mount.point is dentry]:
+                space.detach(mount, lazy=True)
 
 
 def unlink(t: Task, place: Path, name: bytes, slash: bool) -> None:
@@ -110,9 +123,10 @@ def unlink(t: Task, place: Path, name: bytes, slash: bool) -> None:
     inode = dentry.inode
     if inode.is_dir:
         raise EISDIR
-    if _busy(place, victim):
+    if _busy(t, place, victim):
         raise EBUSY
     place.dentry.inode.unlink(name, inode)
+    _uncover(t, dentry)
     notify.removed(dentry, inode.nlink == 0, _holders(t, inode))
     dentry.remove()
 
@@ -137,9 +151,10 @@ def rmdir(t: Task, place: Path, name: bytes) -> None:
     dentry = victim.dentry
     if not dentry.inode.is_dir:
         raise ENOTDIR
-    if _busy(place, victim):
+    if _busy(t, place, victim):
         raise EBUSY
     place.dentry.inode.rmdir(name, dentry.inode)
+    _uncover(t, dentry)
     notify.removed(dentry, True, _holders(t, dentry.inode))
     dentry.remove()
 
@@ -218,9 +233,9 @@ def rename(
                 raise ENOTDIR
             if target.dentry.inode.is_dir and not moved.is_dir:
                 raise EISDIR
-        if _busy(new, target):
+        if _busy(t, new, target):
             raise EBUSY
-    if _busy(old, source):
+    if _busy(t, old, source):
         raise EBUSY
     if moved.is_dir and old.dentry is not new.dentry:
         check(moved, t, W)  # its ".." changes
