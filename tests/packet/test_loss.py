@@ -273,6 +273,26 @@ def test_idle_sender_starts_again_with_the_initial_window() -> None:
     assert len(s.sent) == 10
 
 
+def test_window_is_kept_over_a_pause_when_the_sysctl_says_so() -> None:
+    s = Script(tcp_slow_start_after_idle=0)
+    sock = s.connected(window=65535, rtt=RTT)
+    s.write(sock, 10_000)
+    s.inject(". 1:1(0) ack 10001 win 65535")
+    s.sent.clear()
+    s.wait(100)
+    s.write(sock, 30_000)
+    assert len(s.sent) == 20
+
+
+def test_no_probe_of_the_tail_without_the_sysctl() -> None:
+    s = Script(tcp_early_retrans=0)
+    sock = s.connected(rtt=RTT)
+    s.write(sock, 1000)
+    s.expect(segment(0))
+    s.expect(segment(0), after=RTO)
+    assert sock.info().ca_state == 4
+
+
 def test_mtu_of_the_path_shrinks() -> None:
     """Fragmentation needed: smaller segments, at the same rate (RFC 1191)."""
     s = Script()
@@ -285,3 +305,19 @@ def test_mtu_of_the_path_shrinks() -> None:
     sizes = [len(sent.segment.payload) for sent in s.sent]
     assert sizes and max(sizes) <= 600 and sum(sizes) == 2000
     assert sock.info().snd_mss == 600 and sock.info().snd_cwnd >= before
+
+
+def test_fast_retransmit_without_sack() -> None:
+    """The third duplicate acknowledgement has the first segment sent at once, whatever the window says."""
+    s = Script()
+    sock = s.connected(options="mss 1000", rtt=RTT)
+    s.write(sock, 4000)
+    for number in range(4):
+        s.expect(segment(number))
+    s.wait(RTT)
+    for _ in range(3):
+        s.quiet()
+        s.inject(". 1:1(0) ack 1")
+    s.expect(segment(0), after=0)
+    s.inject(". 1:1(0) ack 4001")
+    s.quiet(10)
