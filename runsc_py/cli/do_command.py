@@ -48,7 +48,7 @@ def main(settings: Settings, arguments: list[str]) -> int:
     _sweep(settings.root)
     container_id = f"{PREFIX}{os.getpid()}"
     spec = _spec(options)
-    spec.namespaces = {"network": options.text("netns")}
+    spec.namespaces = {"network": _netns(options.text("netns"))}
     spec.mortal_init = True  # ^C ends a command, also one without a handler
     tty_fd = -1
     if os.isatty(0):
@@ -64,6 +64,12 @@ def main(settings: Settings, arguments: list[str]) -> int:
         return serve(launch, Terminal(), tty_fd >= 0, lambda: start(container))
     finally:
         delete(settings.root, container_id, force=True)
+
+
+def _netns(path: str) -> str:
+    if path and os.path.exists(path) and os.path.samefile(path, "/proc/self/ns/net"):
+        raise Failure("--netns", f"{path} is the one that we are in", "its interfaces would be lost to all else")
+    return path
 
 
 def _spec(options: Options) -> Spec:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from netstack.errors import EEXIST, NetError
+from netstack.iface import IFF_POINTOPOINT
 from netstack.route import UNICAST
 from sentry.net import config
 from sentry.net.capture import captured
@@ -30,8 +31,9 @@ def attach(kernel: Kernel, net: NetNamespace, raw: object, fds: list[int]) -> No
         link.iface = known[wire.number] = stack.add_interface(wire.name, device, wire.mac, wire.mtu, wire.kind)
         known[wire.number].ipv6 = wire.ipv6
     for wire in wanted.interfaces:
-        known[wire.number].ipv6 = wire.ipv6
-        known[wire.number].shared = wanted.shared
+        iface = known[wire.number]
+        iface.ipv6, iface.shared = wire.ipv6, wanted.shared
+        iface.flags |= wire.flags & IFF_POINTOPOINT
     for number, address in wanted.addresses:
         try:
             stack.add_address(known[number], address, check=False)  # the host has seen that nobody else has it

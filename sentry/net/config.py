@@ -33,6 +33,7 @@ class Wire(NamedTuple):
     kind: str
     mac: bytes
     mtu: int
+    flags: int
     ipv6: bool
     wire: int
 
@@ -121,6 +122,7 @@ def _interface(entry: _Entry, wires: int) -> Wire:
         kind,
         entry.octets("mac", 6 if kind == "ether" else 0),
         entry.number("mtu", 68, 65535),
+        entry.number("flags"),
         bool(entry.choice("ipv6", (True, False))),
         entry.number("wire", 0, wires - 1),
     )

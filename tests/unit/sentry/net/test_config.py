@@ -13,7 +13,8 @@ from sentry.net import config
 GOOD: dict[str, Any] = {
     "shared": False,
     "interfaces": [
-        {"index": 7, "name": "65746830", "kind": "ether", "mac": "020000000001", "mtu": 1500, "ipv6": True, "wire": 0}
+        {"index": 7, "name": "65746830", "kind": "ether", "mac": "020000000001", "mtu": 1500, "flags": 4163,
+         "ipv6": True, "wire": 0}
     ],
     "addresses": [
         {"interface": 7, "local": "0a000002", "prefix": 24, "scope": 0, "broadcast": "0a0000ff", "peer": "",
@@ -48,6 +49,7 @@ def test_lifetimes_and_flags() -> None:
         ("interfaces", "name", "61" * 16), ("interfaces", "name", "xyz"), ("interfaces", "kind", "token"),
         ("interfaces", "mac", "0200"), ("interfaces", "mtu", 10), ("interfaces", "mtu", 1e3),
         ("interfaces", "wire", 1), ("interfaces", "wire", -1), ("interfaces", "ipv6", "yes"),
+        ("interfaces", "flags", -1),
         ("addresses", "local", "0a00"), ("addresses", "prefix", 33), ("addresses", "interface", 8),
         ("addresses", "broadcast", "00" * 16), ("addresses", "valid_s", -2), ("addresses", "flags", None),
         ("routes", "gateway", "00" * 16), ("routes", "prefix", -1), ("routes", "kind", 0), ("routes", "dst", 5),
