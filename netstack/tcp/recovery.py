@@ -56,14 +56,16 @@ class Recovery(Scoreboard):
     state             OPEN, DISORDER, CWR, RECOVERY or LOSS
     timeouts          retransmission timeouts in a row
     retransmitted_bytes retransmits lost_segments delivered_bytes dsacks reordering_seen   totals for TCP_INFO
+    idle_restart tail_probe   to be written: tcp_slow_start_after_idle, tcp_early_retrans
     """
 
     __slots__ = (
-        "_duplicates", "_dsack_round", "_flight", "_flight_end", "_frto", "_last_sent_ns", "_probe_again",
+        "_dsack_round", "_duplicates", "_flight", "_flight_end", "_frto", "_last_sent_ns", "_probe_again",
         "_probe_base_ns", "_probe_end", "_prr_delivered", "_prr_flight", "_prr_out", "_rack_end", "_rack_ns",
         "_rack_rtt_ns", "_recover", "_reorder_left", "_reorder_mult", "_reorder_ns", "_repair_ns", "_rto_base_ns",
-        "_undo_bytes", "_undo_mark", "_want_cwr", "cc", "delivered_bytes", "dsacks", "lost_segments", "mss",
-        "reordering_seen", "retransmits", "retransmitted_bytes", "rtt", "sack_ok", "state", "timeouts",
+        "_stamp_ns", "_undo_bytes", "_undo_mark", "_want_cwr", "cc", "delivered_bytes", "dsacks", "idle_restart",
+        "lost_segments", "mss", "reordering_seen", "retransmits", "retransmitted_bytes", "rtt", "sack_ok", "state",
+        "tail_probe", "timeouts",
     )  # fmt: skip
 
     def __init__(self, cc: Congestion, rtt: RttEstimator, start: int, mss: int, sack: bool) -> None:
@@ -76,11 +78,12 @@ class Recovery(Scoreboard):
         self.timeouts = 0
         self.retransmitted_bytes = self.retransmits = self.lost_segments = self.delivered_bytes = self.dsacks = 0
         self.reordering_seen = False
+        self.idle_restart = self.tail_probe = True
         self._recover = start - 1  # the repair is over when this is acknowledged
         self._duplicates = 0  # acknowledgements in a row, of a peer without SACK
         self._flight = 0  # the most in flight ...
         self._flight_end = start  # ... since what was sent then was acknowledged
-        self._last_sent_ns = 0
+        self._last_sent_ns = self._stamp_ns = 0  # the latter as ranges have it
         self._want_cwr = False
         # RACK: of what was delivered, the range that was sent last
         self._rack_ns = self._rack_end = -1
@@ -92,8 +95,7 @@ class Recovery(Scoreboard):
         # tail loss probe
         self._probe_end = -1  # nxt when the probe went, until that is acknowledged
         self._probe_again = False  # it was a retransmission
-        self._probe_base_ns = 0
-        self._rto_base_ns = 0
+        self._probe_base_ns = self._rto_base_ns = 0
         # proportional rate reduction
         self._prr_delivered = self._prr_out = self._prr_flight = 0
         # taking a repair back
@@ -109,13 +111,13 @@ class Recovery(Scoreboard):
         cc = self.cc
         pipe = self.pipe
         if not pipe:
-            if self.una == self.nxt and self._last_sent_ns:
+            if self.una == self.nxt and self._last_sent_ns and self.idle_restart:
                 idle_ns = now_ns - self._last_sent_ns
                 if idle_ns > self.rtt.rto_ns:
                     cc.restart(idle_ns, self.rtt.rto_ns)
                     self._last_sent_ns = now_ns
         elif self._duplicates:
-            pipe = max(pipe - self._duplicates * self.mss, self.mss)
+            pipe = max(pipe - self._duplicates * self.mss, 0 if self.lost_bytes else self.mss)  # a repair goes at once
         room = cc.cwnd - pipe
         return room if room >= self.mss and len(self.ranges) < MAX_RANGES else 0
 
@@ -128,8 +130,12 @@ class Recovery(Scoreboard):
         again = start < self.nxt
         if start == self.una or probe:
             self._rto_base_ns = now_ns
+        # One reading of the clock may serve many segments, and the order in which they were sent is what RACK goes by:
+        # a retransmission counts as later than everything before it, and what follows is not earlier.
+        stamp_ns = max(now_ns, self._stamp_ns + again)
+        self._stamp_ns = stamp_ns
         if again:
-            self.resend(start, end, now_ns)
+            self.resend(start, end, stamp_ns)
             size = end - start
             self.retransmits += -(-size // self.mss)
             self.retransmitted_bytes += size
@@ -137,7 +143,7 @@ class Recovery(Scoreboard):
             if self._repair_ns < 0:
                 self._repair_ns = now_ns
         else:
-            self.append(end, now_ns)
+            self.append(end, stamp_ns)
             self._probe_base_ns = now_ns
         if self.pipe > self._flight:
             self._flight = self.pipe
@@ -158,14 +164,8 @@ class Recovery(Scoreboard):
 
     def cwr_needed(self) -> bool:
         """Once after a reduction: with ECN the next new data carries CWR (RFC 3168, 6.1.2)."""
-        wanted = self._want_cwr
-        self._want_cwr = False
+        wanted, self._want_cwr = self._want_cwr, False
         return wanted
-
-    @property
-    def oldest_sent_ns(self) -> int:
-        """When the first byte not acknowledged was first sent; -1 for none."""
-        return self.ranges[0].first_ns if self.ranges else -1
 
     # Acknowledgements
 
@@ -283,7 +283,7 @@ class Recovery(Scoreboard):
         if sent_ns > self._rack_ns or (sent_ns == self._rack_ns and end > self._rack_end):
             self._rack_ns = sent_ns
             self._rack_end = end
-            self._rack_rtt_ns = now_ns - sent_ns
+            self._rack_rtt_ns = max(now_ns - sent_ns, 0)
         if self.reordered:
             self.reordering_seen = True
         return rtt_ns
@@ -423,7 +423,7 @@ class Recovery(Scoreboard):
         return deadline_ns
 
     def _may_probe(self) -> bool:
-        return self.sack_ok and self.state == OPEN and not self.sacked_bytes and self._probe_end < 0
+        return self.sack_ok and self.tail_probe and self.state == OPEN and not self.sacked_bytes and self._probe_end < 0
 
     def _probe_timeout_ns(self) -> int:
         """RFC 8985, 7.2."""

@@ -233,6 +233,11 @@ class Scoreboard:
         if end < self._fack:
             self.reordered = True
 
+    @property
+    def oldest_sent_ns(self) -> int:
+        """When the first byte not acknowledged was first sent; -1 for none."""
+        return self.ranges[0].first_ns if self.ranges else -1
+
     # Losses
 
     def lose(self, entry: Range) -> None:

@@ -53,6 +53,8 @@ class Sender:
         self.rtt = RttEstimator()
         congestion = CONGESTION.get(tcb.socket.options.congestion, Cubic)
         self.rec = Recovery(congestion(mss), self.rtt, start, mss, sack)
+        self.rec.idle_restart = bool(stack.settings.tcp_slow_start_after_idle)
+        self.rec.tail_probe = bool(stack.settings.tcp_early_retrans)
         self.wnd = self.max_wnd = window
         self.wl1 = self.wl2 = 0
         self.scale = scale

@@ -369,6 +369,17 @@ def test_answer_that_comes_too_soon_is_for_the_first_copy() -> None:
     assert not s.recovery.lost_bytes  # 4 to 9 were sent before the copy, and are not late for all that
 
 
+def test_copy_that_went_after_new_data_at_one_time_is_later() -> None:
+    """One reading of the clock serves all segments of a call; the order in which they went counts."""
+    s = Sender(10)
+    now = T0 + RTT + 10 * MS
+    s.recovery.sent(position(10), position(11), now)
+    s.ack(0, now, (1, 10))
+    assert s.resend(now) == [(0, 1)]
+    s.ack(0, now + RTT, (1, 11))
+    assert not s.recovery.lost_bytes
+
+
 def test_rest_of_a_lost_burst_is_sent_again() -> None:
     s = Sender(0)
     r = s.recovery
