@@ -3,6 +3,7 @@ the table of `netstack.tcp.state`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -29,6 +30,7 @@ from netstack.tcp.state import (
 )
 from tests.packet.script import OUR_PORT, PEER_PORT, Script
 
+PROJECT = Path(__file__).resolve().parents[4]
 SYNCHRONIZED = (SYN_RECV, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 OUR_FIN = (FIN_WAIT1, FIN_WAIT2, CLOSING, LAST_ACK, TIME_WAIT)  # we have sent it
 PEER_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)  # it has come
@@ -238,6 +240,7 @@ def test_table_of_states_is_whole() -> None:
     for state, moves in NEXT.items():
         assert CLOSE in moves.values() or state == CLOSE, "there is always a way out"
     assert states.diagram().count("-->") == 1 + sum(map(len, NEXT.values()))
+    assert states.diagram() in (PROJECT / "docs/netstack.md").read_text(), "the page's diagram is stale"
 
 
 def _reachable(start: int, steps: int = 3) -> set[int]:
