@@ -83,6 +83,14 @@ class Request:
         parts.append(m.message(NLMSG_DONE, NLM_F_MULTI, seq, port, bytes(4)))
         self.sock.start_dump(parts)
 
+    def fail_dump(self, failure: Errno) -> None:
+        """A dump that cannot be is over at once, with an error in its NLMSG_DONE."""
+        body, flags = m.S32.pack(-failure.code), NLM_F_MULTI
+        if self.sock.ext_ack and failure.args:
+            body += m.text(NLMSGERR_ATTR_MSG, str(failure.args[0]).encode())
+            flags |= NLM_F_ACK_TLVS
+        self.sock.start_dump([m.message(NLMSG_DONE, flags, self.seq, self.port, body)])
+
     def acknowledge(self, failure: Errno | None) -> None:
         """NLMSG_ERROR: the error, or 0, and what it is about; an explanation for who wants it (NETLINK_EXT_ACK)."""
         sock, flags = self.sock, 0

@@ -18,6 +18,7 @@ from sentry.abi.errno import (
     ENOBUFS,
     ENOPROTOOPT,
     ENOTCONN,
+    EOPNOTSUPP,
     EPERM,
     Errno,
     WouldBlock,
@@ -69,6 +70,7 @@ class NetlinkSocket(Socket):
     )  # fmt: skip
 
     is_stream = False
+    has_urgent = True  # to refuse it with an error of its own
 
     def __init__(self, t: Task, kind: int, protocol: int, flags: int) -> None:
         super().__init__(t, abi.AF_NETLINK, kind, protocol, flags)
@@ -151,7 +153,7 @@ class NetlinkSocket(Socket):
     # sending ----------------------------------------------------------------------------------------------------------
     def send(self, message: Outgoing, t: Task | None) -> int:
         if message.flags & abi.MSG_OOB:
-            raise EINVAL
+            raise EOPNOTSUPP
         if t is None:
             raise ENOTCONN
         port, group = self.peer
@@ -168,7 +170,7 @@ class NetlinkSocket(Socket):
             self._broadcast(data, group, creds)
         if port:
             self._to_port(data, port, message.creds or Ucred.sender(t))
-        elif not group:
+        else:
             self._to_kernel(t, data)
         return len(data)
 
@@ -249,7 +251,7 @@ class NetlinkSocket(Socket):
 
     def receive(self, size: int, flags: int) -> Incoming:
         if flags & abi.MSG_OOB:
-            raise EINVAL
+            raise EOPNOTSUPP
         self.raise_error()
         first = self._next()
         self.largest = max(self.largest, size)

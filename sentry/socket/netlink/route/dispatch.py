@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from netstack.errors import NetError
 from sentry.abi.const import rtnetlink as rt
-from sentry.abi.errno import BY_CODE, EIO, EOPNOTSUPP
+from sentry.abi.errno import BY_CODE, EIO, EOPNOTSUPP, Errno
 from sentry.socket.netlink.request import Body, Request
 from sentry.socket.netlink.route import address, entry, link, neighbor, others, rule
 
@@ -43,7 +43,12 @@ def handle(request: Request) -> bool:
             dumper = DUMP.get(kind)
             if dumper is None:
                 raise EOPNOTSUPP
-            request.start_dump(dumper(request))
+            try:
+                bodies = dumper(request)
+            except Errno as err:
+                request.fail_dump(err)
+            else:
+                request.start_dump(bodies)
             return True
         doer = DO.get(kind)
         if doer is None:

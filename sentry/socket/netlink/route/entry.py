@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from netstack.errors import EINVAL as StackEINVAL
 from netstack.errors import ENETUNREACH as StackENETUNREACH
+from netstack.errors import NetError
 from netstack.flow import Flow
-from netstack.route import LOCAL, MULTICAST, UNICAST, Route, masked
+from netstack.route import BROADCAST, LOCAL, MULTICAST, UNICAST, Route, masked
 from sentry.abi.const import rtnetlink as rt
 from sentry.abi.errno import (
     EAFNOSUPPORT,
@@ -154,53 +155,55 @@ def get(request: Request) -> None:
     for kind in (rt.RTA_OIF, rt.RTA_IIF):
         if kind in attributes and m.number(attributes, kind) not in stack.interfaces:
             raise ENODEV
+    if size == 16:
+        route = stack.routes.lookup(dst, src, oif, tos)
+        body = show.route(stack, route) if flags & rt.RTM_F_FIB_MATCH else _found6(request, route, dst, src)
+        request.reply(rt.RTM_NEWROUTE, body)
+        return
     flow = stack.flow(dst, src or None, oif, tos)
-    name = flow.iface.name if oif else b""
-    route = stack.routes.lookup(flow.dst, src, 0 if flow.local else flow.iface.index, tos, oif_name=name)
     if flags & rt.RTM_F_FIB_MATCH:
+        name = flow.iface.name if oif else b""
+        route = stack.routes.lookup(flow.dst, src, 0 if flow.local else flow.iface.index, tos, oif_name=name)
         request.reply(rt.RTM_NEWROUTE, show.route(stack, route))
         return
-    request.reply(rt.RTM_NEWROUTE, _found(request, flow, route, src, tos, flags))
+    request.reply(rt.RTM_NEWROUTE, _found4(request, flow, src, tos))
 
 
-def _found(request: Request, flow: Flow, route: Route, src: bytes, tos: int, flags: int) -> bytes:
-    six = len(flow.dst) == 16
-    kind = route.kind
-    bits = 0
-    if not six:
-        kind = rt.RTN_BROADCAST if flow.broadcast else MULTICAST if flow.multicast else LOCAL if flow.local else UNICAST
-        bits = rt.RTM_F_CLONED
-        bits |= RTCF_LOCAL if flow.local or flow.broadcast or flow.multicast else 0
-        bits |= RTCF_BROADCAST if flow.broadcast else RTCF_MULTICAST if flow.multicast else 0
-    table = route.table if six or flags & rt.RTM_F_LOOKUP_TABLE else rt.RT_TABLE_MAIN
+def _found4(request: Request, flow: Flow, src: bytes, tos: int) -> bytes:
+    kind = BROADCAST if flow.broadcast else MULTICAST if flow.multicast else LOCAL if flow.local else UNICAST
+    bits = rt.RTM_F_CLONED | (RTCF_LOCAL if kind != UNICAST else 0)
+    bits |= RTCF_BROADCAST if flow.broadcast else RTCF_MULTICAST if flow.multicast else 0
     parts = [
-        HEADER.pack(
-            AF_INET6 if six else AF_INET, len(flow.dst) * 8, len(src) * 8 if src and not six else 0, tos,
-            table if table < 256 else 252, route.protocol if six else AF_UNSPEC, 0, kind, bits,
-        ),
-        m.u32(rt.RTA_TABLE, table),
+        HEADER.pack(AF_INET, 32, 32 if src else 0, tos, rt.RT_TABLE_MAIN, AF_UNSPEC, 0, kind, bits),
+        m.u32(rt.RTA_TABLE, rt.RT_TABLE_MAIN),
         m.attribute(rt.RTA_DST, flow.dst),
-    ]  # fmt: skip
-    if six:
-        parts.append(m.attribute(rt.RTA_SRC, src or bytes(16)))
-    elif src:
+    ]
+    if src:
         parts.append(m.attribute(rt.RTA_SRC, src))
-    if six:
-        parts.append(m.attribute(rt.RTA_PREFSRC, flow.src))
-        parts.append(m.u32(rt.RTA_PRIORITY, route.metric))
-    parts.append(m.u32(rt.RTA_OIF, route.oif if six else flow.iface.index))
-    if not six and not src:
+    parts.append(m.u32(rt.RTA_OIF, flow.iface.index))
+    if not src:
         parts.append(m.attribute(rt.RTA_PREFSRC, flow.src))
     if flow.next_hop != flow.dst and not flow.local:
         parts.append(m.attribute(rt.RTA_GATEWAY, flow.next_hop))
     if flow.mtu < flow.iface.mtu:
         parts.append(m.nest(rt.RTA_METRICS, [m.u32(rt.RTAX_MTU, flow.mtu)]))
-    if not six:
-        parts.append(m.u32(rt.RTA_UID, request.t.creds.fsuid))
+    parts.append(m.u32(rt.RTA_UID, request.t.creds.fsuid))
     parts.append(m.attribute(rt.RTA_CACHEINFO, show.RTA_CACHEINFO.pack(0, 0, 0, 0, 0, 0, 0, 0)))
-    if six:
-        parts.append(m.u8(rt.RTA_PREF, 0))
     return b"".join(parts)
+
+
+def _found6(request: Request, route: Route, dst: bytes, src: bytes) -> bytes:
+    """The entry itself, for one address, with the source that would be chosen."""
+    stack = request.stack
+    source = route.source
+    out = stack.interfaces.get(route.oif, stack.loopback)
+    if not source:
+        try:
+            source = dst if route.kind == LOCAL else stack.source6(out, dst)
+        except NetError:
+            source = b""
+    one = route._replace(dst=dst, prefix=128, source=source)
+    return show.route(stack, one) + m.attribute(rt.RTA_SRC, src or bytes(16))
 
 
 def ordered(routes: list[Route]) -> list[Route]:

@@ -92,7 +92,7 @@ def link(stack: Stack, iface: Interface, statistics: bool = True) -> bytes:
         m.u32(rt.IFLA_TSO_MAX_SEGS, 65535),
         m.u32(rt.IFLA_NUM_RX_QUEUES, queues),
         m.u8(rt.IFLA_CARRIER, carrier),
-        m.text(rt.IFLA_QDISC, b"noqueue" if iface.up or iface.kind == "loopback" else b"noop"),
+        m.text(rt.IFLA_QDISC, b"noqueue" if iface.up else b"noop"),
         m.u32(rt.IFLA_CARRIER_CHANGES, 0),
         m.u32(rt.IFLA_CARRIER_UP_COUNT, 0),
         m.u32(rt.IFLA_CARRIER_DOWN_COUNT, 0),
