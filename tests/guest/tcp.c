@@ -9,6 +9,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <linux/errqueue.h>
 #include <linux/sockios.h>
 
 #ifndef POLLRDHUP
@@ -869,4 +870,84 @@ TEST(many_connections)
 		OK(close(c));
 	}
 	REAP_OK(pid);
+}
+
+TEST(zero_copy_completions)
+{
+	int s[2];
+	char control[128];
+	struct msghdr m = {.msg_control = control, .msg_controllen = sizeof control};
+	pair(s);
+	set(s[0], SOL_SOCKET, SO_ZEROCOPY, 1);
+	ERR(recvmsg(s[0], &m, MSG_ERRQUEUE), EAGAIN);
+	for (int i = 0; i < 3; i++)
+		EQ(send(s[0], buf, 10000, MSG_ZEROCOPY), 10000);
+	EQ(recv(s[1], buf, 30000, MSG_WAITALL), 30000);
+	for (unsigned told = 0; told < 3;) {
+		struct pollfd p = {.fd = s[0]};
+		EQ(poll(&p, 1, 5000), 1);
+		EQ(p.revents, POLLERR);
+		m.msg_controllen = sizeof control;
+		EQ(recvmsg(s[0], &m, MSG_ERRQUEUE), 0);
+		CHECK(m.msg_flags & MSG_ERRQUEUE);
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		CHECK(c && c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR);
+		struct sock_extended_err e;
+		memcpy(&e, CMSG_DATA(c), sizeof e);
+		EQ(e.ee_errno, 0);
+		EQ(e.ee_origin, SO_EE_ORIGIN_ZEROCOPY);
+		EQ(e.ee_info, told);
+		CHECK(e.ee_data >= told);
+		told = e.ee_data + 1;
+	}
+	EQ(bits(s[0]), WRITABLE);
+}
+
+TEST(what_is_left_is_told)
+{
+	int s[2], left;
+	char control[128];
+	struct iovec in = {buf, 4};
+	struct msghdr m = {.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	pair(s);
+	set(s[1], IPPROTO_TCP, TCP_INQ, 1);
+	EQ(write(s[0], "0123456789", 10), 10);
+	sleep_ms(20);
+	EQ(recvmsg(s[1], &m, 0), 4);
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	CHECK(c && c->cmsg_level == IPPROTO_TCP && c->cmsg_type == TCP_CM_INQ);
+	memcpy(&left, CMSG_DATA(c), sizeof left);
+	EQ(left, 6);
+}
+
+TEST(splice_much)
+{
+	int s[2], p[2], total = 600000, moved = 0;
+	pair(s);
+	int f = OK(open("much", O_RDWR | O_CREAT, 0600));
+	OK(pipe(p));
+	pid_t pid = OK(fork());
+	if (!pid) {
+		for (int i = 0; i < total; i++)
+			buf[i] = mix(i);
+		EQ(write(s[0], buf, total), total);
+		_exit(0);
+	}
+	while (moved < total) {
+		int n = OK(splice(s[1], NULL, p[1], NULL, 50000, 0));
+		CHECK(n > 0);
+		for (int out = 0; out < n;)
+			out += OK(splice(p[0], NULL, f, NULL, n - out, 0));
+		moved += n;
+	}
+	EQ(pread(f, buf, total, 0), total);
+	for (int i = 0; i < total; i++)
+		EQ(buf[i], (char)mix(i));
+	REAP_OK(pid);
+	off_t at = 1000;
+	EQ(sendfile(s[1], f, &at, 300000), 300000);
+	EQ(at, 301000);
+	EQ(recv(s[0], buf, 300000, MSG_WAITALL), 300000);
+	EQ(buf[0], (char)mix(1000));
+	EQ(buf[299999], (char)mix(300999));
 }

@@ -10,6 +10,7 @@ from netstack.errors import WouldBlock as StackWouldBlock
 from netstack.tcp.socket import CONNECTED, CONNECTING, TcpSocket
 from netstack.tcp.state import LISTEN
 from sentry.abi.errno import (
+    EAGAIN,
     EALREADY,
     EINPROGRESS,
     EINVAL,
@@ -24,20 +25,29 @@ from sentry.abi.flags import (
     FIONREAD,
     IPPROTO_TCP,
     MSG_DONTWAIT,
+    MSG_ERRQUEUE,
     MSG_MORE,
     MSG_OOB,
     MSG_PEEK,
     MSG_WAITALL,
+    MSG_ZEROCOPY,
     O_NONBLOCK,
     SIOCATMARK,
     SIOCOUTQ,
     SIOCOUTQNSD,
+    SO_ZEROCOPY,
     SOCK_STREAM,
+    SOL_SOCKET,
+    TCP_CM_INQ,
+    TCP_INQ,
 )
 from sentry.socket.base import SHUT_READ, Incoming, Outgoing, Socket
 from sentry.socket.inet import address as names
 from sentry.socket.inet.base import InetSocket, failed
 from sentry.socket.inet.tcp_options import GET_TCP, SET_TCP
+from sentry.socket.inet.zero_copy import Completions
+from sentry.socket.options import INT
+from sentry.wait import ERR
 
 if TYPE_CHECKING:
     from sentry.kernel.task import Task
@@ -45,17 +55,20 @@ if TYPE_CHECKING:
 
 
 class InetStream(InetSocket):
-    """`urgent`: the last `receive` gave urgent data, which is not part of the stream."""
+    """`aside`: the last `receive` gave what is no part of the stream, urgent data or an entry of the error queue;
+    `completions` are there once MSG_ZEROCOPY was used."""
 
-    __slots__ = ("urgent",)
+    __slots__ = ("aside", "completions")
 
     is_stream = True
     discards = True
     has_urgent = True
+    has_errors = True
 
     def __init__(self, t: Task, domain: int, protocol: int, flags: int, endpoint: TcpSocket | None = None) -> None:
         super().__init__(t, domain, SOCK_STREAM, protocol, flags)
-        self.urgent = False
+        self.aside = False
+        self.completions: Completions | None = None
         if endpoint is None:
             endpoint = TcpSocket(self.net.stack, self.family)
         self.attach(endpoint)
@@ -168,7 +181,11 @@ class InetStream(InetSocket):
         flags = message.flags
         self.enter()
         try:
-            return int(self.endpoint.send(message.data, bool(flags & MSG_OOB), bool(flags & MSG_MORE)))
+            count = int(self.endpoint.send(message.data, bool(flags & MSG_OOB), bool(flags & MSG_MORE)))
+            if flags & MSG_ZEROCOPY and self.options.kept.get((SOL_SOCKET, SO_ZEROCOPY)):
+                message.flags &= ~MSG_ZEROCOPY  # the rest of it has the same number
+                self._completed()
+            return count
         except StackWouldBlock:
             raise WouldBlock
         except NetError as err:
@@ -186,30 +203,44 @@ class InetStream(InetSocket):
     def receive(self, size: int, flags: int) -> Incoming:
         self.enter()
         endpoint = self.endpoint
-        self.urgent = False
+        self.aside = bool(flags & (MSG_OOB | MSG_ERRQUEUE))
         try:
-            if flags & MSG_OOB:
-                return self._receive_urgent(size, flags)
+            if self.aside:
+                return self._receive_aside(size, flags)
             if flags & MSG_PEEK and flags & MSG_WAITALL and not flags & MSG_DONTWAIT and endpoint.unread() < size:
                 data = endpoint.peek(size)
                 if not (endpoint.done or endpoint.error or endpoint.shut & SHUT_READ or self.nonblock):
                     raise WouldBlock
                 return Incoming(data)
-            return Incoming(endpoint.peek(size))
+            incoming = Incoming(endpoint.peek(size))
+            if self.options.kept.get((IPPROTO_TCP, TCP_INQ)):
+                left = endpoint.unread() - len(incoming.data)
+                incoming.control.append((IPPROTO_TCP, TCP_CM_INQ, INT.pack(left or int(endpoint.done))))
+            return incoming
         except StackWouldBlock:
             raise WouldBlock
         except NetError as err:
             raise failed(err)
 
-    def _receive_urgent(self, size: int, flags: int) -> Incoming:
+    def _completed(self) -> None:
+        """The buffer of a send with MSG_ZEROCOPY is free."""
+        if self.completions is None:
+            self.completions = Completions()
+        self.completions.sent()
+        self.queue.notify(ERR)
+
+    def _receive_aside(self, size: int, flags: int) -> Incoming:
+        if flags & MSG_ERRQUEUE:
+            if self.completions is None:
+                raise EAGAIN
+            return self.completions.take(self.domain)
         data = self.endpoint.receive_oob(bool(flags & MSG_PEEK) or not size)
         incoming = Incoming(data[:size])
         incoming.flags = MSG_OOB
-        self.urgent = True
         return incoming
 
     def commit(self, count: int) -> list[File]:
-        if count and not self.urgent:
+        if count and not self.aside:
             self.endpoint.consume(count)
         return []
 
@@ -226,6 +257,10 @@ class InetStream(InetSocket):
     def consume(self, count: int) -> None:
         if count:
             self.endpoint.consume(count)
+
+    def poll(self) -> int:
+        bits: int = self.endpoint.poll()
+        return bits | ERR if self.completions else bits
 
     # options, the end ---------------------------------------------------------------------------------------------
     def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:
