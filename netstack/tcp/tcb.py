@@ -213,6 +213,10 @@ class Tcb:
     def segment(self, packet: Packet, segment: Segment) -> None:
         """A segment of this connection. What was received is acknowledged, and what it lets go is sent, at the end."""
         self.segments_in += 1
+        options = self.socket.options
+        if packet.ttl < (options.minimum_ttl if packet.version == 4 else options.minimum_hops):
+            self.count("TCPMinTTLDrop")  # it has come further than a neighbour's would (RFC 5082)
+            return
         if self.socket.state == SYN_SENT:
             opening.answer_to_syn(self, packet, segment)
             return

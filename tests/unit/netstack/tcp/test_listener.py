@@ -466,3 +466,15 @@ def test_a_listener_is_no_connection() -> None:
     with pytest.raises(EINVAL):
         sock.accept()
     assert ESTABLISHED not in states(s)
+
+
+def test_segments_from_too_far_away_do_not_count() -> None:
+    """IP_MINTTL (ip(7))."""
+    s = Script()
+    sock = s.connected()
+    sock.options.minimum_ttl = 255
+    s.inject("P. 1:11(10) ack 1")  # the script's packets have a TTL of 64
+    s.quiet()
+    with pytest.raises(WouldBlock):
+        s.read(sock)
+    assert count(s, "TCPMinTTLDrop") == 1
