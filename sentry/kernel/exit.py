@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sentry.kernel.bracket import hold_parent
 from sentry.kernel.exe import set_program
+from sentry.kernel.fs_context import FsContext
 from sentry.kernel.parking import unpark
 from sentry.wait import IN, RDNORM
 
@@ -54,6 +55,10 @@ def let_go(t: Task) -> None:
             undo, t.undo = t.undo, None
             undo.release(t.group.pid)
         t.fds.release()
+        kernel = t.kernel
+        t.net = kernel.net  # what nobody else is in ends with it, not with the zombie
+        if t.fs.own_mounts is not None:
+            t.fs = FsContext(kernel.root, kernel.root, t.fs.umask)
 
 
 def release_task(t: Task) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class AnonFs(FileSystem):
     name = b"anon_inodefs"
     magic = 0x09041934
+    nameless = True
 
 
 class AnonInode(Inode):
@@ -57,4 +58,5 @@ def path_of(file: File) -> Path:
 
 
 def is_anon(path: Path) -> bool:
-    return path.mount is _mount
+    mount = path.mount
+    return mount.fs.nameless and mount.parent is None

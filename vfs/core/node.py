@@ -256,6 +256,7 @@ class FileSystem:
     magic = 0
     readonly = False
     whiteouts = False  # takes RENAME_WHITEOUT of renameat2(2)
+    nameless = False  # its dentries have texts in place of paths (vfs/core/anon.py)
     source = b"none"
 
     def __init__(self) -> None:

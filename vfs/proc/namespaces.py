@@ -52,6 +52,7 @@ class NsFs(FileSystem):
     name = b"nsfs"
     magic = NSFS_MAGIC
     source = b"nsfs"
+    nameless = True
 
 
 _fs = NsFs()
@@ -98,6 +99,17 @@ class NamespaceFile(File):
         return NamespaceFile(self.kind, self.space, flags)
 
 
+class NamespaceInode(AnonInode):
+    """Opened by a bind mount or a link of /proc, the file knows where it was found."""
+
+    __slots__ = ()
+
+    def open(self, path: Path, flags: int, t: Task) -> File:
+        file = super().open(path, flags, t)
+        file.opened = path
+        return file
+
+
 def directory(fs: FileSystem, subject: Subject) -> SynthDir:
     uid, gid = subject.owner()
     links: dict[bytes, Inode] = {}
@@ -107,7 +119,7 @@ def directory(fs: FileSystem, subject: Subject) -> SynthDir:
 
 
 def place_of(file: NamespaceFile) -> Path:
-    return Path(_mount, Dentry(None, file.name(), AnonInode(_fs, file)))
+    return Path(_mount, Dentry(None, file.name(), NamespaceInode(_fs, file)))
 
 
 def _space(subject: Subject, kind: bytes) -> Space:
