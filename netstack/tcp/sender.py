@@ -42,13 +42,14 @@ class Sender:
     """
 
     __slots__ = (
-        "_small_end", "alarm", "burst", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec",
+        "_forced", "_small_end", "alarm", "burst", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec",
         "rtt", "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, start: int, window: int, scale: int, mss: int, sack: bool) -> None:
         stack = tcb.stack
         self.tcb = tcb
+        self._forced = False
         self.tx = ByteQueue(start)
         self.rtt = RttEstimator()
         congestion = CONGESTION.get(tcb.socket.options.congestion, Cubic)
@@ -141,6 +142,12 @@ class Sender:
                 break
         self.arm(now_ns)
 
+    def push_held(self) -> None:
+        """TCP_NODELAY was set: what TCP_CORK or MSG_MORE holds back goes now, too."""
+        self._forced = self.tcb.socket.options.nodelay
+        self.push()
+        self._forced = False
+
     def _next(self, allowance: int, more: bool) -> tuple[int, bool]:
         """How much new data goes next, and whether the FIN goes with it."""
         tx, rec = self.tx, self.rec
@@ -171,7 +178,7 @@ class Sender:
 
     def _small_may_go(self, end: int, more: bool) -> bool:
         """Nagle's algorithm with Minshall's change, TCP_NODELAY, TCP_CORK, MSG_MORE (tcp(7))."""
-        if self.fin or self.urgent > self.rec.nxt:
+        if self.fin or self.urgent > self.rec.nxt or self._forced:
             return True
         options = self.tcb.socket.options
         if more or options.cork:

@@ -334,7 +334,9 @@ class Tcb:
         """An option was set: what it changes at once."""
         if self.socket.state in OPENING:
             return
-        if name in ("nodelay", "cork"):
+        if name == "nodelay":
+            self.snd.push_held()
+        elif name == "cork":
             self.snd.push()
         elif name == "quick_ack":
             self.rcv.set_quick(self.socket.options.quick_ack)

@@ -384,3 +384,18 @@ def test_full_send_buffer() -> None:
         while True:
             taken += s.write(sock, 5000)
     assert 10_000 <= taken <= 40_000
+
+
+def test_nodelay_pushes_what_a_cork_holds() -> None:
+    s = Script()
+    sock = s.connected()
+    sock.options.cork = True
+    s.write(sock, 40)
+    s.write(sock, 40)
+    s.quiet(0.05)
+    sock.options.nodelay = True
+    s.call("set_option", sock, "nodelay")
+    s.expect("P. 1:81(80) ack 1")
+    s.inject(". 1:1(0) ack 81")
+    s.write(sock, 40)  # later data are held back as before
+    s.quiet(0.05)
