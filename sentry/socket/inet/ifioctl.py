@@ -203,11 +203,9 @@ def _set_name(stack: Stack, iface: Interface, name: bytes, data: bytes) -> None:
 
 def _set_hardware(stack: Stack, iface: Interface, name: bytes, data: bytes) -> None:
     family, mac = SOCKADDR.unpack_from(data)
-    if iface.kind != "ether":
-        raise EOPNOTSUPP
-    if family != abi.ARPHRD_ETHER:
+    if family != show.ARPHRD[iface.kind]:
         raise EINVAL
-    stack.set_mac(iface, mac[:6])
+    link.set_mac(stack, iface, mac[:6])
 
 
 def _set_mtu(stack: Stack, iface: Interface, name: bytes, data: bytes) -> None:

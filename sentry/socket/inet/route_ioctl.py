@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sentry.kernel.task import Task
     from sentry.net.namespace import NetNamespace
 
-RTENTRY = Struct("=8x16s16s16sHhQQhxxxxxxQQQHxxxxxx")
+RTENTRY = Struct("=8x16s16s16sHh4xQQh6xQQQH6x")
 IN6_RTMSG = Struct("=16s16s16sIHHIQIi")
 IN6_IFREQ = Struct("=16sIi")
 ARPREQ = Struct("=16sH14si16s16s")

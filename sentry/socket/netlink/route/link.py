@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from netstack.iface import IFF_UP, Interface
 from sentry.abi.const import rtnetlink as rt
-from sentry.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH
+from sentry.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH
 from sentry.abi.flags import CAP_NET_ADMIN, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from sentry.net import devices
 from sentry.net.namespace import NetNamespace
@@ -135,8 +135,10 @@ def _wish(request: Request, attributes: m.Attributes, kind: bytes) -> tuple[NetN
             raise EINVAL
         name = devices.free_name(net.stack, name)
     mac = attributes.get(rt.IFLA_ADDRESS, b"")
-    if mac and (len(mac) < 6 or mac[0] & 1 or not any(mac[:6])):
+    if mac and len(mac) < 6:
         raise EINVAL
+    if mac and (mac[0] & 1 or not any(mac[:6])):
+        raise EADDRNOTAVAIL
     mtu = m.number(attributes, rt.IFLA_MTU)
     if mtu and not 68 <= mtu <= 65535:
         raise EINVAL
@@ -195,9 +197,7 @@ def _apply(request: Request, iface: Interface, attributes: m.Attributes, flags: 
         iface = devices.move(request.net, iface, target, wanted)
         stack = target.enter()
     if rt.IFLA_ADDRESS in attributes:
-        if iface.kind != "ether":
-            raise EOPNOTSUPP
-        stack.set_mac(iface, attributes[rt.IFLA_ADDRESS][:6])
+        set_mac(stack, iface, attributes[rt.IFLA_ADDRESS][:6])
     if rt.IFLA_MTU in attributes:
         set_mtu(stack, iface, m.number(attributes, rt.IFLA_MTU))
     if rt.IFLA_GROUP in attributes:
@@ -221,6 +221,17 @@ def set_mtu(stack: Stack, iface: Interface, mtu: int) -> None:
     if most and mtu > most:
         raise EINVAL("mtu greater than device maximum")
     stack.set_mtu(iface, mtu)
+
+
+def set_mac(stack: Stack, iface: Interface, mac: bytes) -> None:
+    """EADDRNOTAVAIL for an address that no single device can have."""
+    if iface.kind != "ether":
+        raise EOPNOTSUPP
+    if len(mac) != 6:
+        raise EINVAL
+    if mac[0] & 1 or not any(mac):
+        raise EADDRNOTAVAIL
+    stack.set_mac(iface, mac)
 
 
 def rename(stack: Stack, iface: Interface, name: bytes) -> None:
