@@ -131,8 +131,8 @@ static inline int dump(int fd, struct request *r, void (*each)(struct nlmsghdr *
 		for (struct nlmsghdr *h = first(); NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 			EQ(h->nlmsg_seq, r->head.nlmsg_seq);
 			if (h->nlmsg_type == NLMSG_DONE) {
-				EQ(*(int *)NLMSG_DATA(h), 0);
-				return found;
+				int error = *(int *)NLMSG_DATA(h);
+				return error ? error : found;
 			}
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
