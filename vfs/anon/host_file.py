@@ -172,10 +172,11 @@ class HostFile(File):
         return b"%s:[%d]" % (kind, self.host.inode.ino)
 
     def reopen(self, flags: int, t: Task) -> File:
-        """/dev/stdout and its like: the host's description again, as far as its own access mode goes."""
+        """/dev/stdout and its like, as far as the host's access mode goes: a file at its beginning, else the host's
+        description again."""
         if self.host.kind == modes.S_IFSOCK:
             raise ENXIO
-        return open_host(self.host, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK))
+        return open_host(self.host, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), again=True)
 
     def ioctl(self, t: Task, request: int, arg: int) -> int:
         host_object = self.host
@@ -257,13 +258,41 @@ class HostPlainFile(HostFile):
         return self.host.fd
 
 
-def open_host(host_object: HostObject, flags: int) -> HostFile:
-    """An open file on `host_object`; the access mode is narrowed to what the host's descriptor allows."""
+class ReopenedPlainFile(HostPlainFile):
+    """The same file opened once more, by /proc/PID/fd/N: the offset is its own."""
+
+    __slots__ = ()
+
+    def consume(self, count: int) -> None:
+        self.pos += count
+
+    def write(self, data: bytes) -> int:
+        if self.flags & O_APPEND:
+            self.pos = os.fstat(self.host.fd).st_size
+        count = self.pwrite(data, self.pos)
+        self.pos += count
+        return count
+
+    def seek(self, offset: int, whence: int) -> int:
+        shared = os.lseek(self.host.fd, 0, os.SEEK_CUR)
+        try:
+            if whence == os.SEEK_CUR:
+                offset, whence = offset + self.pos, os.SEEK_SET
+            return super().seek(offset, whence)
+        finally:
+            os.lseek(self.host.fd, shared, os.SEEK_SET)
+
+
+def open_host(host_object: HostObject, flags: int, again: bool = False) -> HostFile:
+    """An open file on `host_object`; the access mode is narrowed to what the host's descriptor allows. `again`: not one
+    of those that the container starts with."""
     allowed, wanted = host_object.access, flags & O_ACCMODE
     if allowed != O_RDWR and wanted not in (allowed, O_RDWR):
         raise EACCES
     access = wanted if allowed == O_RDWR else allowed
-    kind = HostPlainFile if host_object.seekable else HostFile
+    kind = HostFile
+    if host_object.seekable:
+        kind = ReopenedPlainFile if again else HostPlainFile
     return kind(host_object.fd, flags & ~O_ACCMODE | access, host_object.kernel, host_object)
 
 

@@ -244,3 +244,18 @@ def test_adopt_keeps_descriptions_with_an_offset(tmp_path: Path) -> None:
     assert adopt(ours.fileno()) == ours.fileno()
     ours.close()
     theirs.close()
+
+
+def test_a_regular_file_opened_again_has_an_offset_of_its_own(kernel: Any, tmp_path: Path) -> None:
+    path = tmp_path / "in"
+    path.write_bytes(b"abcdef")
+    (stdin,) = stdio([os.open(path, os.O_RDWR)], kernel)
+    stdin.refs = 1
+    stdin.consume(len(stdin.peek(2)))
+    again = stdin.reopen(O_RDWR, make_task(kernel)).ref()
+    assert again.peek(3) == b"abc"
+    again.consume(3)
+    assert again.write(b"X") == 1 and again.seek(0, os.SEEK_CUR) == 4 and again.seek(-1, os.SEEK_END) == 5
+    assert stdin.peek(4) == b"cXef" and stdin.seek(0, os.SEEK_CUR) == 2
+    again.unref()
+    stdin.unref()
