@@ -65,7 +65,7 @@ def _request(t: Task, addr: int) -> tuple[int, int]:
 def _find(t: Task, number: int) -> Mount:
     for mount in mounts_of(t):
         if unique_id(mount) == number:
-            return mount  # type: ignore[no-any-return]
+            return mount
     raise ENOENT
 
 

@@ -42,8 +42,8 @@ class Sender:
     """
 
     __slots__ = (
-        "_forced", "_small_end", "alarm", "burst", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes", "probing_ns", "rec",
-        "rtt", "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
+        "_forced", "_small_end", "alarm", "burst", "fin", "full", "last_data_ns", "max_wnd", "mss", "probes",
+        "probing_ns", "rec", "rtt", "scale", "segments", "tcb", "tx", "urgent", "waits", "wl1", "wl2", "wnd",
     )  # fmt: skip
 
     def __init__(self, tcb: Tcb, start: int, window: int, scale: int, mss: int, sack: bool) -> None:

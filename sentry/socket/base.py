@@ -111,7 +111,8 @@ class Socket(File):
         self.shut = 0
         self.options = SocketOptions()
         self.maker = Ucred.sender(t)
-        self.inode: AnonInode = AnonInode(DEV_SOCKFS, S_IFSOCK | 0o777, t.creds.fsuid, t.creds.fsgid, t.kernel.realtime_ns())
+        mode, creds = S_IFSOCK | 0o777, t.creds
+        self.inode: AnonInode = AnonInode(DEV_SOCKFS, mode, creds.fsuid, creds.fsgid, t.kernel.realtime_ns())
 
     def take_error(self) -> int:
         error, self.error = self.error, 0

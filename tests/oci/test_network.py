@@ -229,13 +229,14 @@ print("over")
 
 def sources_of(listener: socket.socket) -> tuple[set[bytes], bool]:
     """IP source addresses of what has arrived, and whether the honest datagram was among it."""
-    found, honest = set(), False
+    found: set[bytes] = set()
+    honest = False
     while True:
         try:
             frame, address = listener.recvfrom(65536)
         except BlockingIOError:
             return found, honest
-        if address[2] == socket.PACKET_OUTGOING:  # type: ignore[attr-defined]
+        if address[2] == socket.PACKET_OUTGOING:
             continue
         if frame[12:14] == b"\x08\0":
             found.add(frame[26:30])

@@ -335,5 +335,3 @@ def stdio(fds: Sequence[int], kernel: Kernel, uid: int = 0, gid: int = 0) -> lis
                 os.close(own)
         files.append(open_host(known, known.access | fcntl.fcntl(known.fd, fcntl.F_GETFL) & O_APPEND))
     return files
-
-
