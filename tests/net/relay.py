@@ -1,7 +1,7 @@
 """A bad wire between two network namespaces: a TAP device in each, and frames carried from one to the other with loss,
 delay, reordering and duplicates (netstack.link.fault), as tc-netem(8) would on a kernel that has it.
 
-usage: python -m tests.net.relay NAMESPACE NAMESPACE [--device=eth0] [--loss=0.01] [--delay-ms=50] ...
+usage: python -m tests.net.relay NAMESPACE NAMESPACE [--device=eth0] [--rate-mbit=100] [--loss=0.01] [--delay-ms=50] ...
 Prints "ready" when both devices are there, and what it carried when it is ended by SIGTERM. TAP devices take no
 offload here: the kernel hands over plain frames with their checksums.
 """
@@ -18,7 +18,9 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
+from netstack.link.base import Link
 from netstack.link.fault import Faults, Faulty
 from netstack.packet import NO_OFFLOAD, Offload
 from netstack.timers import Timers
@@ -52,6 +54,31 @@ class Tap:
         return True
 
 
+class Narrow:
+    """A line that takes so many bits a second, and has room for a moment's worth of frames that wait."""
+
+    gso = checksum = False
+    ROOM_NS = 50_000_000
+
+    def __init__(self, link: Link, rate_mbit: float, timers: Timers) -> None:
+        self.link = link
+        self.rate_mbit = rate_mbit
+        self.timers = timers
+        self.free_ns = 0
+
+    def send(self, parts: Sequence[bytes | memoryview], offload: Offload) -> bool:
+        now_ns = time.monotonic_ns()
+        start_ns = max(now_ns, self.free_ns)
+        if start_ns - now_ns > self.ROOM_NS:
+            return False
+        self.free_ns = start_ns + int(sum(map(len, parts)) * 8000 / self.rate_mbit)
+        self.timers.add(self.free_ns, partial(self._arrive, parts, offload))
+        return True
+
+    def _arrive(self, parts: Sequence[bytes | memoryview], offload: Offload) -> None:
+        self.link.send(parts, offload)
+
+
 def enter(namespace: str) -> None:
     """setns(2); Python 3.11 has no os.setns."""
     fd = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
@@ -61,21 +88,18 @@ def enter(namespace: str) -> None:
     os.close(fd)
 
 
-def carry(first: Tap, second: Tap, faults: Faults, seed: int) -> None:
-    """Until SIGTERM."""
+def carry(first: Tap, second: Tap, faults: Faults, seed: int, rate_mbit: float) -> None:
+    """Until SIGTERM. select(2), because it waits for less than a millisecond, too."""
     timers = Timers(lambda: None)
-    lines = {
-        first.fd: Faulty(second, faults, seed, timers, time.monotonic_ns),
-        second.fd: Faulty(first, faults, seed + 1, timers, time.monotonic_ns),
-    }
-    poller = select.poll()
-    for fd in lines:
-        poller.register(fd, select.POLLIN)
+    lines: dict[int, Link] = {}
+    for number, (tap, other) in enumerate(((first, second), (second, first))):
+        line: Link = Faulty(other, faults, seed + number, timers, time.monotonic_ns)
+        lines[tap.fd] = Narrow(line, rate_mbit, timers) if rate_mbit else line
     while True:
         timers.run(time.monotonic_ns())
         next_ns = timers.next_ns()
-        timeout_ms = None if next_ns < 0 else max(0.0, (next_ns - time.monotonic_ns()) / 1e6)
-        for fd, _ in poller.poll(timeout_ms):
+        timeout_s = None if next_ns < 0 else max(0.0, (next_ns - time.monotonic_ns()) / 1e9)
+        for fd in select.select(list(lines), (), (), timeout_s)[0]:
             line = lines[fd]
             for _ in range(BATCH):
                 try:
@@ -90,7 +114,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("namespaces", nargs=2)
     parser.add_argument("--device", default="eth0")
     parser.add_argument("--seed", type=int, default=1)
-    for name in ("loss", "duplicate", "reorder", "corrupt", "delay-ms", "jitter-ms", "reorder-ms"):
+    for name in ("rate-mbit", "loss", "duplicate", "reorder", "corrupt", "delay-ms", "jitter-ms", "reorder-ms"):
         parser.add_argument(f"--{name}", type=float, default=1.0 if name == "reorder-ms" else 0.0)
     args = parser.parse_args(argv)
     taps = [Tap(namespace, args.device) for namespace in args.namespaces]
@@ -101,7 +125,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print("ready", flush=True)
     try:
-        carry(taps[0], taps[1], faults, args.seed)
+        carry(taps[0], taps[1], faults, args.seed, args.rate_mbit)
     finally:
         print(f"carried {taps[1].carried} {taps[0].carried} dropped {taps[1].dropped} {taps[0].dropped}", flush=True)
     return 0
