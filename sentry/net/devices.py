@@ -74,6 +74,7 @@ class Veth(End):
         if self.iface.index not in self.driver.stack.interfaces:
             self._gone()
             if isinstance(far, Veth) and far.receive is not None:
+                far.peer = None
                 far.driver.enter().remove_interface(far.iface)
             return
         if isinstance(far, Veth):
@@ -82,8 +83,9 @@ class Veth(End):
             far.set_carrier(both)
 
     def _gone(self) -> None:
-        self.receive = self.peer = self.other = None
+        self.receive = self.wakeup = self.peer = self.other = None
         self.driver.stack.observers.remove(self._changed)
+        del self.iface  # which holds this device
 
     def set_carrier(self, on: bool) -> None:
         """A wire is alive when both ends are up."""

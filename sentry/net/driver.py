@@ -37,8 +37,14 @@ class Driver:
             self._kernel.defer(self._turn)
 
     def end(self) -> None:
-        """Nobody is left in the namespace: its interfaces go, and the stack, whose parts hold each other."""
+        """Nobody is left in the namespace: connections that linger and interfaces go, and the stack. Its parts hold each
+        other, and there is no collector: they are emptied."""
         stack = self.enter()
+        if stack.tcp is not None:
+            for entry in tuple(stack.tcp.connections.values()):
+                orphan = getattr(entry, "socket", None)
+                if orphan is not None:
+                    orphan.abort()
         for iface in tuple(stack.interfaces.values()):
             if iface is not stack.loopback and iface.index:  # not gone with its other end
                 stack.remove_interface(iface)
@@ -46,6 +52,9 @@ class Driver:
             self._timer.cancel()
             self._timer = None
         self._ended = self._due = True  # no turn is asked for any more
+        for part in tuple(vars(stack).values()):
+            if hasattr(part, "__dict__") and type(part).__module__.startswith("netstack."):
+                vars(part).clear()
         vars(stack).clear()
 
     def _turn(self) -> None:
