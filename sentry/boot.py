@@ -165,6 +165,11 @@ def load(platform: str = "notify", seccomp: object = None) -> None:
     """Import all that the Sentry runs, compile its filter and the guests': after pivot_root(2) no file can be read."""
     import os
 
+    from sentry.bundle import Bundle
+
+    bundle = Bundle()
+    bundle.use()
+
     import sentry.setup
     from sentry.platform import host_filter, launch
     from syscalls.table import table
@@ -178,6 +183,7 @@ def load(platform: str = "notify", seccomp: object = None) -> None:
     except ValueError as err:
         raise BootError(str(err))
     host_filter.prepare(launch.CACHE, platform)
+    bundle.end()
 
 
 def boot(config: BootConfig) -> Kernel:
