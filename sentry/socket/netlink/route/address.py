@@ -141,9 +141,9 @@ def dump(request: Request) -> list[Body]:
             continue
         for iface in request.stack.interfaces.values():
             if index in (0, iface.index):
-                found += [
-                    (rt.RTM_NEWADDR, show.address(request.stack, iface, entry))
-                    for entry in iface.addresses
-                    if len(entry.local) == size
-                ]
+                mine = [entry for entry in iface.addresses if len(entry.local) == size]
+                if size == 16:  # the widest scope first, and the newest of equals
+                    mine.reverse()
+                    mine.sort(key=lambda entry: entry.scope)
+                found += [(rt.RTM_NEWADDR, show.address(request.stack, iface, entry)) for entry in mine]
     return found
