@@ -37,8 +37,8 @@ class Driver:
             self._kernel.defer(self._turn)
 
     def end(self) -> None:
-        """Nobody is left in the namespace: connections that linger and interfaces go, and the stack. Its parts hold each
-        other, and there is no collector: they are emptied."""
+        """Nobody is left in the namespace: connections that linger and interfaces go, and the stack. Its parts hold
+        each other, and there is no collector: they are emptied."""
         stack = self.enter()
         if stack.tcp is not None:
             for entry in tuple(stack.tcp.connections.values()):

@@ -62,6 +62,7 @@ class PacketFile(Socket):
         super().__init__(t, AF_PACKET, kind, protocol, flags)
         self.net = net_of(t)
         self.enter = self.net.enter
+        self.net.sockets.add(self)
         self.endpoint = PacketSocket(self.net.stack, kind == SOCK_DGRAM, _swapped(protocol))
         self.endpoint.owner_uid = self.inode.uid
         self.endpoint.notify = self.queue.notify
