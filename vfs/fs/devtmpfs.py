@@ -42,8 +42,6 @@ class DevTmpFs(TmpFs):
             link.size = len(target)
         for name, mode in DIRECTORIES.items():
             self._add(name, S_IFDIR | mode)
-        net = self._add(b"net", S_IFDIR | 0o755)
-        net.add(b"tun", self.new_inode(S_IFCHR | 0o666, 0, 0, makedev(10, 200)))
 
     def _add(self, name: bytes, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> TmpInode:
         top = self.root.inode

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NONE = 1, 0  # ping_group_range of nobody
 MTU6_LEAST = 1280
+KEPT = frozenset(("", "mtu6"))  # attributes that are no settings of the stack: what is written is only shown
 
 
 def read(net: NetNamespace, path: bytes) -> bytes:
@@ -33,7 +34,7 @@ def read(net: NetNamespace, path: bytes) -> bytes:
     special = SPECIAL.get(param.attribute)
     if special is not None and iface is not None:
         return special[0](net, iface)
-    if not param.attribute:
+    if param.attribute in KEPT:
         return net.kept.get(path, param.start)
     return _shown(param, getattr(net.stack.settings, param.attribute))
 
@@ -48,7 +49,7 @@ def write(net: NetNamespace, path: bytes, data: bytes) -> None:
     if special is not None and iface is not None:
         special[1](net, iface, parse(data, param.low, param.high))
         return
-    if not param.attribute:
+    if param.attribute in KEPT:
         if param.mode & 0o400:
             net.kept[path] = _kept(param, net.kept.get(path, param.start), data)
         return

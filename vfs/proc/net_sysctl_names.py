@@ -99,7 +99,7 @@ SETTINGS: dict[bytes, Param] = {
     b"ipv6/conf/*/max_addresses": Param("ipv6_max_addresses"),
     b"ipv6/conf/*/keep_addr_on_down": Param("ipv6_keep_addr_on_down", low=-1),
     b"ipv6/conf/*/force_mld_version": Param("ipv6_force_mld_version"),
-    b"ipv6/conf/*/mtu": Param("mtu6"),
+    b"ipv6/conf/*/mtu": Param("mtu6", b"1280"),
     b"ipv6/bindv6only": Param("ipv6_bindv6only", high=1),
     b"ipv6/auto_flowlabels": Param("ipv6_auto_flowlabels", high=3),
     b"ipv6/ip6frag_high_thresh": Param("ip6frag_high_thresh", high=LONG_MAX),
