@@ -10,6 +10,7 @@ from sentry.abi.const.mounts import *  # noqa: F403
 from sentry.abi.const.rights import *  # noqa: F403
 from sentry.abi.const.rtnetlink import *  # noqa: F403
 from sentry.abi.const.signals import *  # noqa: F403
+from sentry.abi.const.sock_diag import *  # noqa: F403
 from sentry.abi.const.sockets import *  # noqa: F403
 from sentry.abi.const.tasks import *  # noqa: F403
 from sentry.abi.const.tty import *  # noqa: F403

@@ -61,7 +61,7 @@ def _no_file(fd: int) -> Any:
 
 def messages(sock: NetlinkSocket) -> list[tuple[int, int, bytes]]:
     """(type, flags, contents) of all that waits to be read."""
-    found = []
+    found: list[tuple[int, int, bytes]] = []
     while True:
         try:
             data = sock.receive(1 << 20, 0).data
