@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentry.abi.const import rtnetlink as rt
+from sentry.abi.const import sock_diag as diag
 from sentry.abi.errno import EINVAL, ENOENT, EOPNOTSUPP
 from sentry.abi.flags import AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX
 from sentry.socket.netlink.diag import inet, others, unix
@@ -13,12 +13,12 @@ FAMILIES = {AF_INET: inet.serve, AF_INET6: inet.serve, AF_UNIX: unix.serve, AF_N
 
 
 def handle(request: Request) -> bool:
-    if request.kind == rt.TCPDIAG_GETSOCK:
+    if request.kind == diag.TCPDIAG_GETSOCK:
         return inet.serve_old(request)
-    if request.kind == rt.SOCK_DESTROY:
+    if request.kind == diag.SOCK_DESTROY:
         request.need_admin()
         raise EOPNOTSUPP
-    if request.kind != rt.SOCK_DIAG_BY_FAMILY:
+    if request.kind != diag.SOCK_DIAG_BY_FAMILY:
         raise EINVAL
     if len(request.body) < 2:
         raise EINVAL

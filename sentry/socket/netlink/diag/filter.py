@@ -6,7 +6,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from netstack.route import within
-from sentry.abi.const import rtnetlink as rt
+from sentry.abi.const import sock_diag as diag
 from sentry.abi.errno import EINVAL
 from sentry.abi.flags import AF_INET, AF_INET6, AF_UNSPEC
 
@@ -38,13 +38,13 @@ def check(code: bytes) -> None:
         need = 4
         if kind in PORTS:
             need = 8
-        elif kind in (rt.INET_DIAG_BC_S_COND, rt.INET_DIAG_BC_D_COND):
+        elif kind in (diag.INET_DIAG_BC_S_COND, diag.INET_DIAG_BC_D_COND):
             need = 4 + HOST.size
-        elif kind in (rt.INET_DIAG_BC_DEV_COND, rt.INET_DIAG_BC_MARK_COND, rt.INET_DIAG_BC_CGROUP_COND):
+        elif kind in (diag.INET_DIAG_BC_DEV_COND, diag.INET_DIAG_BC_MARK_COND, diag.INET_DIAG_BC_CGROUP_COND):
             need = 8
-        if yes < need and kind != rt.INET_DIAG_BC_NOP and kind not in (rt.INET_DIAG_BC_JMP, rt.INET_DIAG_BC_AUTO):
+        if yes < need and kind != diag.INET_DIAG_BC_NOP and kind not in (diag.INET_DIAG_BC_JMP, diag.INET_DIAG_BC_AUTO):
             raise EINVAL
-        if kind != rt.INET_DIAG_BC_NOP and (no < 4 or no & 3 or at + no > len(code) + 4):
+        if kind != diag.INET_DIAG_BC_NOP and (no < 4 or no & 3 or at + no > len(code) + 4):
             raise EINVAL
         at += yes
 
@@ -61,15 +61,15 @@ def matches(code: bytes, seen: Seen) -> bool:
 
 
 PORTS = {
-    rt.INET_DIAG_BC_S_GE: (True, "ge"), rt.INET_DIAG_BC_S_LE: (True, "le"), rt.INET_DIAG_BC_S_EQ: (True, "eq"),
-    rt.INET_DIAG_BC_D_GE: (False, "ge"), rt.INET_DIAG_BC_D_LE: (False, "le"), rt.INET_DIAG_BC_D_EQ: (False, "eq"),
+    diag.INET_DIAG_BC_S_GE: (True, "ge"), diag.INET_DIAG_BC_S_LE: (True, "le"), diag.INET_DIAG_BC_S_EQ: (True, "eq"),
+    diag.INET_DIAG_BC_D_GE: (False, "ge"), diag.INET_DIAG_BC_D_LE: (False, "le"), diag.INET_DIAG_BC_D_EQ: (False, "eq"),
 }  # fmt: skip
 
 
 def _true(kind: int, code: bytes, at: int, seen: Seen) -> bool:
-    if kind == rt.INET_DIAG_BC_NOP:
+    if kind == diag.INET_DIAG_BC_NOP:
         return True
-    if kind == rt.INET_DIAG_BC_JMP:
+    if kind == diag.INET_DIAG_BC_JMP:
         return False
     if kind in PORTS:
         local, relation = PORTS[kind]
@@ -77,11 +77,11 @@ def _true(kind: int, code: bytes, at: int, seen: Seen) -> bool:
         if relation == "ge":
             return bool(port >= bound)
         return bool(port <= bound if relation == "le" else port == bound)
-    if kind == rt.INET_DIAG_BC_AUTO:
+    if kind == diag.INET_DIAG_BC_AUTO:
         return not seen.user_locks
-    if kind in (rt.INET_DIAG_BC_S_COND, rt.INET_DIAG_BC_D_COND):
-        return _host(code, at + 4, seen, kind == rt.INET_DIAG_BC_S_COND)
-    if kind == rt.INET_DIAG_BC_DEV_COND:
+    if kind in (diag.INET_DIAG_BC_S_COND, diag.INET_DIAG_BC_D_COND):
+        return _host(code, at + 4, seen, kind == diag.INET_DIAG_BC_S_COND)
+    if kind == diag.INET_DIAG_BC_DEV_COND:
         return int.from_bytes(code[at + 4 : at + 8], "little") == seen.iface
     return False
 

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from netstack.tcp.state import LISTEN, SYN_RECV, TIME_WAIT
-from sentry.abi.const import rtnetlink as rt
+from sentry.abi.const import sock_diag as diag
 from sentry.abi.errno import EINVAL, ENOENT
 from sentry.abi.flags import (
     AF_INET,
@@ -55,7 +55,7 @@ def serve(request: Request) -> bool:
     family, protocol, extensions, states, *identity = request.fixed(REQUEST)
     if request.dump:
         wanted = [row for row in rows(request.net, protocol) if row.family == (4 if family == AF_INET else 6)]
-        code = request.attributes(REQUEST).get(rt.INET_DIAG_REQ_BYTECODE, b"")
+        code = request.attributes(REQUEST).get(diag.INET_DIAG_REQ_BYTECODE, b"")
         _answer(request, wanted, states, extensions, code, identity[0], identity[1])
         return True
     _one(request, family, protocol, extensions, identity)
@@ -68,7 +68,7 @@ def serve_old(request: Request) -> bool:
     if not request.dump:
         _one(request, request.body[0], IPPROTO_TCP, extensions, identity)
         return False
-    code = request.attributes(OLD_REQUEST).get(rt.INET_DIAG_REQ_BYTECODE, b"")
+    code = request.attributes(OLD_REQUEST).get(diag.INET_DIAG_REQ_BYTECODE, b"")
     _answer(request, rows(request.net, IPPROTO_TCP), states, extensions, code, identity[0], identity[1])
     return True
 
@@ -84,7 +84,7 @@ def _answer(
             continue
         if code and not program.matches(code, _seen(row)):
             continue
-        out.append((rt.SOCK_DIAG_BY_FAMILY if request.kind != rt.TCPDIAG_GETSOCK else rt.TCPDIAG_GETSOCK,
+        out.append((diag.SOCK_DIAG_BY_FAMILY if request.kind != diag.TCPDIAG_GETSOCK else diag.TCPDIAG_GETSOCK,
                     _show(request, row, extensions)))  # fmt: skip
     request.start_dump(out)
 
@@ -107,7 +107,7 @@ def _one(request: Request, family: int, protocol: int, extensions: int, identity
             found = row
     if found is None or cookie != ANY_COOKIE and cookie != found.reference:
         raise ENOENT
-    request.reply(rt.SOCK_DIAG_BY_FAMILY, _show(request, found, extensions))
+    request.reply(diag.SOCK_DIAG_BY_FAMILY, _show(request, found, extensions))
 
 
 def _full(row: Row, address: bytes) -> bytes:
@@ -138,27 +138,27 @@ def _show(request: Request, row: Row, extensions: int) -> bytes:
         )
     ]  # fmt: skip
     if row.state not in (TIME_WAIT, SYN_RECV):
-        parts.append(m.u8(rt.INET_DIAG_SHUTDOWN, getattr(endpoint, "shut", 0)))
+        parts.append(m.u8(diag.INET_DIAG_SHUTDOWN, getattr(endpoint, "shut", 0)))
     if options is not None:
-        if extensions & 1 << (rt.INET_DIAG_TOS - 1):
-            parts.append(m.u8(rt.INET_DIAG_TOS, options.tos))
+        if extensions & 1 << (diag.INET_DIAG_TOS - 1):
+            parts.append(m.u8(diag.INET_DIAG_TOS, options.tos))
         if row.family == 6:
-            if extensions & 1 << (rt.INET_DIAG_TCLASS - 1):
-                parts.append(m.u8(rt.INET_DIAG_TCLASS, max(0, options.tclass)))
-            parts.append(m.u8(rt.INET_DIAG_SKV6ONLY, int(getattr(endpoint, "v6only", False) or any(row.local[0]))))
+            if extensions & 1 << (diag.INET_DIAG_TCLASS - 1):
+                parts.append(m.u8(diag.INET_DIAG_TCLASS, max(0, options.tclass)))
+            parts.append(m.u8(diag.INET_DIAG_SKV6ONLY, int(getattr(endpoint, "v6only", False) or any(row.local[0]))))
         if request.t.creds.has(CAP_NET_ADMIN):
-            parts.append(m.u32(rt.INET_DIAG_MARK, options.mark))
+            parts.append(m.u32(diag.INET_DIAG_MARK, options.mark))
         sizes = (row.rx, options.receive_buffer, row.tx, options.send_buffer, 0, row.tx, 0, 0, row.drops)
-        if extensions & 1 << (rt.INET_DIAG_MEMINFO - 1):
-            parts.append(m.attribute(rt.INET_DIAG_MEMINFO, MEMINFO.pack(row.rx, row.tx, 0, row.tx)))
-        if extensions & 1 << (rt.INET_DIAG_SKMEMINFO - 1):
-            parts.append(m.attribute(rt.INET_DIAG_SKMEMINFO, SKMEMINFO.pack(*sizes)))
+        if extensions & 1 << (diag.INET_DIAG_MEMINFO - 1):
+            parts.append(m.attribute(diag.INET_DIAG_MEMINFO, MEMINFO.pack(row.rx, row.tx, 0, row.tx)))
+        if extensions & 1 << (diag.INET_DIAG_SKMEMINFO - 1):
+            parts.append(m.attribute(diag.INET_DIAG_SKMEMINFO, SKMEMINFO.pack(*sizes)))
     if sock is not None and sock.is_stream:
-        if extensions & 1 << (rt.INET_DIAG_CONG - 1):
+        if extensions & 1 << (diag.INET_DIAG_CONG - 1):
             name = getattr(options, "congestion", None) or request.stack.settings.tcp_congestion_control
-            parts.append(m.text(rt.INET_DIAG_CONG, name.encode()))
-        if extensions & 1 << (rt.INET_DIAG_INFO - 1):
-            parts.append(m.attribute(rt.INET_DIAG_INFO, info(sock)))  # type: ignore[arg-type]
+            parts.append(m.text(diag.INET_DIAG_CONG, name.encode()))
+        if extensions & 1 << (diag.INET_DIAG_INFO - 1):
+            parts.append(m.attribute(diag.INET_DIAG_INFO, info(sock)))  # type: ignore[arg-type]
     elif sock is not None and sock.protocol not in (IPPROTO_UDP,):
-        parts.append(m.u8(rt.INET_DIAG_PROTOCOL, sock.protocol))
+        parts.append(m.u8(diag.INET_DIAG_PROTOCOL, sock.protocol))
     return b"".join(parts)

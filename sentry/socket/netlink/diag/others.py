@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
-from sentry.abi.const import rtnetlink as rt
+from sentry.abi.const import sock_diag as diag
 from sentry.abi.errno import EINVAL, EOPNOTSUPP
 from sentry.abi.flags import (
     AF_NETLINK,
@@ -34,17 +34,17 @@ def netlink(request: Request) -> bool:
         raise EOPNOTSUPP
     found: list[Body] = []
     for sock in tuple(request.net.netlink.sockets):
-        if protocol not in (rt.NDIAG_PROTO_ALL, sock.protocol):
+        if protocol not in (diag.NDIAG_PROTO_ALL, sock.protocol):
             continue
         inode = sock.inode.ino
         state = CONNECTED if any(sock.peer) else CLOSE
         parts = [NETLINK.pack(AF_NETLINK, sock.kind, sock.protocol, state, sock.port, *sock.peer, inode, inode, 0)]
-        if wanted & rt.NDIAG_SHOW_GROUPS and sock.groups:
+        if wanted & diag.NDIAG_SHOW_GROUPS and sock.groups:
             parts.append(m.attribute(NETLINK_DIAG_GROUPS, sock.groups.to_bytes(8, "little")))
-        if wanted & rt.NDIAG_SHOW_MEMINFO:
+        if wanted & diag.NDIAG_SHOW_MEMINFO:
             sizes = (sock.used, sock.options.receive_buffer, 0, sock.options.send_buffer, 0, 0, 0, 0, sock.drops)
             parts.append(m.attribute(NETLINK_DIAG_MEMINFO, SKMEMINFO.pack(*sizes)))
-        found.append((rt.SOCK_DIAG_BY_FAMILY, b"".join(parts)))
+        found.append((diag.SOCK_DIAG_BY_FAMILY, b"".join(parts)))
     request.start_dump(found)
     return True
 
@@ -68,6 +68,6 @@ def packet(request: Request) -> bool:
         queued = getattr(endpoint, "queued", 0)
         sizes = (queued, sock.options.receive_buffer, 0, sock.options.send_buffer, 0, 0, 0, 0, 0)
         parts.append(m.attribute(PACKET_DIAG_MEMINFO, SKMEMINFO.pack(*sizes)))
-        found.append((rt.SOCK_DIAG_BY_FAMILY, b"".join(parts)))
+        found.append((diag.SOCK_DIAG_BY_FAMILY, b"".join(parts)))
     request.start_dump(found)
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from netstack.tcp.state import CLOSE, ESTABLISHED, LISTEN
-from sentry.abi.const import rtnetlink as rt
+from sentry.abi.const import sock_diag as diag
 from sentry.abi.errno import EINVAL, ENOENT
 from sentry.abi.flags import AF_UNIX, SOCK_STREAM
 from sentry.socket.names import table_of
@@ -36,13 +36,13 @@ def serve(request: Request) -> bool:
         raise EINVAL
     if request.dump:
         found = [sock for sock in sockets(request) if states >> state_of(sock) & 1]
-        request.start_dump([(rt.SOCK_DIAG_BY_FAMILY, _show(sock, wanted)) for sock in found])
+        request.start_dump([(diag.SOCK_DIAG_BY_FAMILY, _show(sock, wanted)) for sock in found])
         return True
     if not inode:
         raise EINVAL
     for sock in sockets(request):
         if sock.inode.ino == inode and cookie in (ANY_COOKIE, inode):
-            request.reply(rt.SOCK_DIAG_BY_FAMILY, _show(sock, wanted))
+            request.reply(diag.SOCK_DIAG_BY_FAMILY, _show(sock, wanted))
             return False
     raise ENOENT
 
@@ -51,25 +51,25 @@ def _show(sock: UnixSocket, wanted: int) -> bytes:
     inode = sock.inode.ino
     parts = [MESSAGE.pack(AF_UNIX, sock.kind, state_of(sock), inode, inode, 0)]
     name = sock.address[2:]
-    if wanted & rt.UDIAG_SHOW_NAME and name:
-        parts.append(m.attribute(rt.UNIX_DIAG_NAME, name))
+    if wanted & diag.UDIAG_SHOW_NAME and name:
+        parts.append(m.attribute(diag.UNIX_DIAG_NAME, name))
     bound = sock.bound_inode
-    if wanted & rt.UDIAG_SHOW_VFS and bound is not None:
-        parts.append(m.attribute(rt.UNIX_DIAG_VFS, PAIR.pack(bound.ino & 0xFFFFFFFF, bound.fs.dev & 0xFFFFFFFF)))
-    if wanted & rt.UDIAG_SHOW_PEER and sock.peer is not None:
-        parts.append(m.u32(rt.UNIX_DIAG_PEER, sock.peer.inode.ino))
+    if wanted & diag.UDIAG_SHOW_VFS and bound is not None:
+        parts.append(m.attribute(diag.UNIX_DIAG_VFS, PAIR.pack(bound.ino & 0xFFFFFFFF, bound.fs.dev & 0xFFFFFFFF)))
+    if wanted & diag.UDIAG_SHOW_PEER and sock.peer is not None:
+        parts.append(m.u32(diag.UNIX_DIAG_PEER, sock.peer.inode.ino))
     pending = list(sock.pending) if isinstance(sock, UnixConnection) else []
-    if wanted & rt.UDIAG_SHOW_ICONS and sock.state == LISTENING:
+    if wanted & diag.UDIAG_SHOW_ICONS and sock.state == LISTENING:
         waiting = b"".join(m.U32.pack(other.inode.ino) for other in pending)
-        parts.append(m.attribute(rt.UNIX_DIAG_ICONS, waiting))
-    if wanted & rt.UDIAG_SHOW_RQLEN:
-        parts.append(m.attribute(rt.UNIX_DIAG_RQLEN, PAIR.pack(*queues(sock))))
-    if wanted & rt.UDIAG_SHOW_MEMINFO:
+        parts.append(m.attribute(diag.UNIX_DIAG_ICONS, waiting))
+    if wanted & diag.UDIAG_SHOW_RQLEN:
+        parts.append(m.attribute(diag.UNIX_DIAG_RQLEN, PAIR.pack(*queues(sock))))
+    if wanted & diag.UDIAG_SHOW_MEMINFO:
         sizes = (0, sock.options.receive_buffer, sock.used, sock.options.send_buffer, 0, sock.used, 0, 0, 0)
-        parts.append(m.attribute(rt.UNIX_DIAG_MEMINFO, SKMEMINFO.pack(*sizes)))
-    if wanted & rt.UDIAG_SHOW_UID:
-        parts.append(m.u32(rt.UNIX_DIAG_UID, sock.inode.uid))
-    parts.append(m.u8(rt.UNIX_DIAG_SHUTDOWN, sock.shut))
+        parts.append(m.attribute(diag.UNIX_DIAG_MEMINFO, SKMEMINFO.pack(*sizes)))
+    if wanted & diag.UDIAG_SHOW_UID:
+        parts.append(m.u32(diag.UNIX_DIAG_UID, sock.inode.uid))
+    parts.append(m.u8(diag.UNIX_DIAG_SHUTDOWN, sock.shut))
     return b"".join(parts)
 
 

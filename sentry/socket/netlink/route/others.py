@@ -6,6 +6,7 @@ from __future__ import annotations
 from struct import Struct
 
 from netstack.iface import PERMANENT, Interface
+from sentry.abi.const import inet
 from sentry.abi.const import rtnetlink as rt
 from sentry.abi.errno import EINVAL, ENODEV
 from sentry.abi.flags import AF_INET, AF_INET6
@@ -43,24 +44,25 @@ def queues(request: Request) -> list[Body]:
 def _netconf(request: Request, family: int, index: int) -> bytes:
     settings = request.stack.settings
     forwarding = settings.ip_forward if family == AF_INET else settings.ipv6_forwarding
-    parts = [NETCONFMSG.pack(family), m.u32(rt.NETCONFA_IFINDEX, index), m.u32(rt.NETCONFA_FORWARDING, forwarding)]
+    parts = [NETCONFMSG.pack(family), m.u32(inet.NETCONFA_IFINDEX, index), m.u32(inet.NETCONFA_FORWARDING, forwarding)]
     if family == AF_INET:
-        parts.append(m.u32(rt.NETCONFA_RP_FILTER, settings.rp_filter))
-    parts.append(m.u32(rt.NETCONFA_MC_FORWARDING, 0))
+        parts.append(m.u32(inet.NETCONFA_RP_FILTER, settings.rp_filter))
+    parts.append(m.u32(inet.NETCONFA_MC_FORWARDING, 0))
     if family == AF_INET:
-        parts.append(m.u32(rt.NETCONFA_BC_FORWARDING, 0))
-    parts.append(m.u32(rt.NETCONFA_PROXY_NEIGH, 0))
-    parts.append(m.u32(rt.NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN, 0))
+        parts.append(m.u32(inet.NETCONFA_BC_FORWARDING, 0))
+    parts.append(m.u32(inet.NETCONFA_PROXY_NEIGH, 0))
+    parts.append(m.u32(inet.NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN, 0))
     return b"".join(parts)
 
 
 def netconf(request: Request) -> None:
     (family,) = request.fixed(NETCONFMSG)
     attributes = request.attributes(NETCONFMSG)
-    if family not in (AF_INET, AF_INET6) or rt.NETCONFA_IFINDEX not in attributes:
+    if family not in (AF_INET, AF_INET6) or inet.NETCONFA_IFINDEX not in attributes:
         raise EINVAL
-    index = m.number(attributes, rt.NETCONFA_IFINDEX, m.S32)
-    if index not in (rt.NETCONFA_IFINDEX_ALL, rt.NETCONFA_IFINDEX_DEFAULT) and index not in request.stack.interfaces:
+    index = m.number(attributes, inet.NETCONFA_IFINDEX, m.S32)
+    common = index in (inet.NETCONFA_IFINDEX_ALL, inet.NETCONFA_IFINDEX_DEFAULT)
+    if not common and index not in request.stack.interfaces:
         raise EINVAL
     request.reply(rt.RTM_NEWNETCONF, _netconf(request, family, index))
 
@@ -68,7 +70,7 @@ def netconf(request: Request) -> None:
 def netconf_all(request: Request) -> list[Body]:
     (family,) = request.filter(RTGENMSG)
     families = [family] if family in (AF_INET, AF_INET6) else [AF_INET, AF_INET6]
-    numbers = [*request.stack.interfaces, rt.NETCONFA_IFINDEX_ALL, rt.NETCONFA_IFINDEX_DEFAULT]
+    numbers = [*request.stack.interfaces, inet.NETCONFA_IFINDEX_ALL, inet.NETCONFA_IFINDEX_DEFAULT]
     return [(rt.RTM_NEWNETCONF, _netconf(request, each, index)) for each in families for index in numbers]
 
 
