@@ -260,8 +260,15 @@ def test_no_source_can_be_forged(make: Make, wire: Wire) -> None:
     has them."""
     caps = [cap for cap in CAPS if cap not in ("CAP_NET_RAW", "CAP_NET_ADMIN")]
     script = ["/usr/bin/python3", "-c", FORGE, FAR, FAR6, "10.77.0.66", "fd77::66"]
+    basis = in_namespace(near(wire), caps, python=True)
+
+    def change(settings: dict[str, Any]) -> None:
+        basis(settings)
+        tun = {"path": "/dev/net/tun", "type": "c", "major": 10, "minor": 200, "fileMode": 0o666}
+        settings["linux"].setdefault("devices", []).append(tun)
+
     with listen_in(wire.far) as heard:
-        c = make(script, in_namespace(near(wire), caps, python=True))
+        c = make(script, change)
         c.up()
         assert c.wait() == 0, c.text()
         found, honest = sources_of(heard)
