@@ -172,14 +172,16 @@ class Builder:
                 raise ENOENT  # a link that leads to nothing
 
     def _device(self, device: BootDevice) -> None:
-        name = os.path.basename(device.path)
-        if self.devices is None or device.path != b"/dev/" + name:
+        *parents, name = device.path.removeprefix(b"/dev/").split(b"/")
+        if self.devices is None or not device.path.startswith(b"/dev/") or {b"", b".", b".."} & {*parents, name}:
             return  # only /dev holds nodes that can be opened
-        top = self.devices.root.inode
-        assert isinstance(top, TmpInode)
-        known = top.entries.get(name)
+        at = self.devices.directory(parents)
+        if at is None:
+            return
+        known = at.entries.get(name)
         if known is None:
-            self.devices.node(name, device.mode, device.major, device.minor, device.uid, device.gid)
+            rdev = os.makedev(device.major, device.minor)
+            at.add(name, self.devices.new_inode(device.mode, device.uid, device.gid, rdev))
         else:
             known.mode, known.uid, known.gid = device.mode, device.uid, device.gid
 

@@ -50,6 +50,19 @@ class DevTmpFs(TmpFs):
         top.add(name, inode)
         return inode
 
+    def directory(self, names: list[bytes]) -> TmpInode | None:
+        """The directory below the top by these names, made where it is missing; None where something else is there."""
+        at = self.root.inode
+        assert isinstance(at, TmpInode)
+        for name in names:
+            known = at.entries.get(name)
+            if known is None:
+                at.add(name, known := self.new_inode(S_IFDIR | 0o755, 0, 0))
+            if not known.is_dir:
+                return None
+            at = known
+        return at
+
     def node(self, name: bytes, mode: int, major: int, minor: int, uid: int = 0, gid: int = 0) -> TmpInode:
         """A device node; `mode` has the type."""
         return self._add(name, mode, uid, gid, makedev(major, minor))
