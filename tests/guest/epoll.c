@@ -343,3 +343,19 @@ TEST(many_events)
 	for (int i = 0; i < MANY; i++)
 		EQ(got[i].data.u64, i);
 }
+
+TEST(edge_of_a_write_that_found_no_room)
+{
+	static char data[65536];
+	int p[2], ep = OK(epoll_create1(0));
+	OK(pipe2(p, O_NONBLOCK));
+	EQ(write(p[1], data, sizeof data), (long)sizeof data);
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET};
+	OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+	EQ(epoll_wait(ep, &e, 1, 0), 1);
+	EQ(epoll_wait(ep, &e, 1, 0), 0);
+	ERR(write(p[1], data, 1), EAGAIN);
+	EQ(epoll_wait(ep, &e, 1, 0), 1); /* the attempt counts */
+	EQ(e.events, EPOLLIN);
+	EQ(epoll_wait(ep, &e, 1, 0), 0);
+}

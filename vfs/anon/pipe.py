@@ -167,6 +167,8 @@ class PipeFile(File):
         room = pipe.capacity - pipe.offset - len(ring)
         if size > room:
             if size <= PAGE or room <= 0:  # up to PIPE_BUF bytes go in one piece
+                if self.nonblock:
+                    pipe.read_queue.notify(READABLE)  # an edge for EPOLLET, as every attempt to write is in Linux
                 raise WouldBlock
             taken = room
         else:
