@@ -225,7 +225,7 @@ def _works(pair: Pair, service: Service) -> bool:
 
 
 def test_sums_of_a_conversation_are_right() -> None:
-    """The helper that puts sums right agrees with the stack's own."""
+    """What puts sums right agrees with what the stack sends."""
     pair = Pair()
     service = Service(pair.boxes[1])
     seen: list[bytes] = []
