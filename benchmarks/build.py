@@ -16,7 +16,8 @@ def programs() -> list[Path]:
     BUILT.mkdir(exist_ok=True)
     for name in PROGRAMS:
         source, target = GUEST / f"{name}.c", BUILT / name
-        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        newest = max(path.stat().st_mtime for path in (source, *GUEST.glob("*.h")))
+        if not target.exists() or target.stat().st_mtime < newest:
             subprocess.run(["gcc", "-O2", "-static", "-o", target, source], check=True)
     return [*(BUILT / name for name in PROGRAMS), *sorted((GUEST / "jobs").glob("*.sh"))]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import build
@@ -34,19 +34,27 @@ ROWS = {
 def measure(columns: Sequence[Column], scratch: Path, rounds: int, note: Callable[[str], None]) -> Table:
     """A sandbox per call and round, columns in turn, so that a change of the machine's mood meets all of them."""
     root = build.empty_root(scratch / "empty-root")
-    table = Table("call", "ns", [column.name for column in columns])
-    for name, bound in ROWS.items():
+    return sample(Table("call", "ns", [column.name for column in columns]), ROWS, ["/bench/calls", "/tmp"], columns,
+                  root, rounds, note)  # fmt: skip
+
+
+def sample(
+    table: Table, rows: Mapping[str, Bound], program: list[str], columns: Sequence[Column], root: Path, rounds: int,
+    note: Callable[[str], None],
+) -> Table:  # fmt: skip
+    """Fill `table`: the program is given a row's name and prints {UNIT: number}."""
+    for name, bound in rows.items():
         table.row(name, bound)
     for turn in range(rounds):
-        for name in ROWS:
-            note(f"calls, round {turn + 1} of {rounds}: {name}")
+        for name in rows:
+            note(f"{table.title}, round {turn + 1} of {rounds}: {name}")
             for column in columns:
                 cell = table.cells[name, column.name]
                 if cell.reason:
                     continue
                 try:
-                    out = column.run(root, ["/bench/calls", "/tmp", name], timeout_s=30)
-                    cell.samples.append(float(json.loads(out)["ns"]))
+                    out = column.run(root, [*program, name], timeout_s=30)
+                    cell.samples.append(float(json.loads(out)[table.unit]))
                 except Unmeasured as error:
                     cell.reason = str(error)
                 except (ValueError, KeyError, TypeError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import build
-from .columns import Column, Unmeasured
+from .calls import sample
+from .columns import Column
 from .table import Bound, Table
 
 # A MiB in 8 389 us is 1 Gbit/s, in 883 us 9.5 Gbit/s.
@@ -26,20 +26,4 @@ def measure(columns: Sequence[Column], scratch: Path, rounds: int, note: Callabl
     """A sandbox per row and round, columns in turn, as the calls."""
     root = build.empty_root(scratch / "network-root")
     table = Table("network", "us", [column.name for column in columns])
-    for name, bound in ROWS.items():
-        table.row(name, bound)
-    for turn in range(rounds):
-        for name in ROWS:
-            note(f"network, round {turn + 1} of {rounds}: {name}")
-            for column in columns:
-                cell = table.cells[name, column.name]
-                if cell.reason:
-                    continue
-                try:
-                    out = column.run(root, ["/bench/net", name], timeout_s=30)
-                    cell.samples.append(float(json.loads(out)["us"]))
-                except Unmeasured as error:
-                    cell.reason = str(error)
-                except (ValueError, KeyError, TypeError):
-                    cell.reason = f"odd output: {out[:80]!r}"
-    return table
+    return sample(table, ROWS, ["/bench/net"], columns, root, rounds, note)

@@ -196,15 +196,18 @@ class Input:
             return "forward"  # which comes to nothing, but a router says so
         return {LOCAL: "unicast", BROADCAST: "broadcast", UNICAST: "forward"}.get(route.kind, "")
 
+    def _known_source(self, iface: Interface, src: bytes) -> bool:
+        """It was looked at before, and addresses and routes are still the same; the loopback is never asked."""
+        generation = self.stack.generation
+        if iface.sources_generation != generation:
+            iface.sources.clear()
+            iface.sources_generation = generation
+        return src in iface.sources or iface.kind == "loopback"
+
     def _source4(self, iface: Interface, src: bytes, dst: bytes, kind: str) -> bool:
         """No martians (RFC 1812 section 5.3.7): nothing from outside says that it comes from this host."""
         stack = self.stack
-        if iface.kind == "loopback":
-            return True
-        if iface.sources_generation != stack.generation:
-            iface.sources.clear()
-            iface.sources_generation = stack.generation
-        elif src in iface.sources:
+        if self._known_source(iface, src):
             return True
         if src[0] == 127 or src[0] >= 0xE0:
             return False
@@ -314,12 +317,7 @@ class Input:
 
     def _source6(self, iface: Interface, src: bytes) -> bool:
         stack = self.stack
-        if iface.kind == "loopback":
-            return True
-        if iface.sources_generation != stack.generation:
-            iface.sources.clear()
-            iface.sources_generation = stack.generation
-        elif src in iface.sources:
+        if self._known_source(iface, src):
             return True
         if src == LOOPBACK6 or src[:12] == MAPPED:
             return False

@@ -200,7 +200,7 @@ class Memberships:
         if packet.ttl != 1 or not ipv6.is_link_local(packet.src) and not isinstance(said, igmp.Report3):
             raise BadPacket("mld message from elsewhere", packet.src)
         iface = packet.iface
-        if isinstance(said, mld.Query):
+        if isinstance(said, igmp.Query):
             older = 1 if said.version == 1 else 0
             self._asked(iface, said.group, older, said.response_ms, said.robustness, said.interval_s)
         elif isinstance(said, mld.Report):

@@ -28,11 +28,8 @@ class Settings:
         self.igmp_qrv = 2
         self.ipfrag_high_thresh = 4194304
         self.ipfrag_time = 30
-        self.ipfrag_max_dist = 64
         self.icmp_echo_ignore_all = 0
         self.icmp_echo_ignore_broadcasts = 1
-        self.icmp_ignore_bogus_error_responses = 1
-        self.icmp_errors_use_inbound_ifaddr = 0
         self.icmp_ratelimit = 1000
         self.icmp_ratemask = 6168
         self.icmp_msgs_per_sec = 1000
@@ -43,12 +40,9 @@ class Settings:
         self.send_redirects = 1
         self.accept_source_route = 0
         self.rp_filter = 0
-        self.log_martians = 0
         self.accept_local = 0
         self.arp_ignore = 0
-        self.arp_announce = 0
         self.arp_accept = 0
-        self.arp_notify = 0
         self.promote_secondaries = 0
         self.force_igmp_version = 0
         # net.ipv4.neigh.default and net.ipv6.neigh.default
@@ -57,15 +51,12 @@ class Settings:
         self.neigh_delay_first_probe_time = 5
         self.neigh_gc_stale_time = 60
         self.neigh_gc_thresh1 = 128
-        self.neigh_gc_thresh2 = 512
         self.neigh_gc_thresh3 = 1024
         self.neigh_unres_qlen_bytes = 212992
         self.neigh_ucast_solicit = 3
         self.neigh_mcast_solicit = 3
         # net.ipv6
         self.ipv6_bindv6only = 0
-        self.ipv6_auto_flowlabels = 1
-        self.ip6frag_high_thresh = 4194304
         self.ip6frag_time = 60
         self.icmp6_ratelimit = 1000
         self.icmp6_echo_ignore_all = 0
@@ -94,14 +85,12 @@ class Settings:
         self.ipv6_force_mld_version = 0
         # net.ipv4.tcp_*
         self.tcp_abort_on_overflow = 0
-        self.tcp_adv_win_scale = 1
         self.tcp_congestion_control = "cubic"
         self.tcp_available_congestion_control = "reno cubic"
         self.tcp_allowed_congestion_control = "reno cubic"
         self.tcp_dsack = 1
         self.tcp_early_retrans = 3
         self.tcp_ecn = 2
-        self.tcp_fastopen = 1
         self.tcp_fin_timeout = 60
         self.tcp_keepalive_intvl = 75
         self.tcp_keepalive_probes = 9
@@ -110,14 +99,8 @@ class Settings:
         self.tcp_max_syn_backlog = 512
         self.tcp_max_tw_buckets = 8192
         self.tcp_moderate_rcvbuf = 1
-        self.tcp_mtu_probing = 0
-        self.tcp_base_mss = 1024
-        self.tcp_min_snd_mss = 48
-        self.tcp_no_metrics_save = 0
         self.tcp_notsent_lowat = 0xFFFFFFFF
         self.tcp_orphan_retries = 0
-        self.tcp_recovery = 1
-        self.tcp_reordering = 3
         self.tcp_retries1 = 3
         self.tcp_retries2 = 15
         self.tcp_rfc1337 = 0
@@ -140,8 +123,6 @@ class Settings:
         self.wmem_default = 212992
         self.wmem_max = 212992
         self.optmem_max = 20480
-        self.udp_rmem_min = 4096
-        self.udp_wmem_min = 4096
         self.changed = changed
 
     def __setattr__(self, name: str, value: object) -> None:

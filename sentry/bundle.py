@@ -2,7 +2,7 @@
 
 A cache like the interpreter's own .pyc files, and trusted like them: code as marshal writes it, beside the compiled
 filters. It is used only while every source has the size and time that it was made from, made anew when it has not, and
-done without where it cannot be written. Measured: importing everything takes 65 ms in place of 84.
+done without where it cannot be written.
 """
 
 from __future__ import annotations
@@ -51,27 +51,32 @@ class Bundle:
         self.entries = {}
 
     def _write(self) -> None:
+        new = f"{self.path}.{os.getpid()}"
+        try:
+            os.makedirs(os.path.dirname(new), exist_ok=True)
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        except OSError:
+            return  # before anything is read for it
+        try:
+            with open(fd, "wb") as file:
+                file.write(marshal.dumps(self._gathered()))
+            os.replace(new, self.path)
+        except (OSError, ImportError, ValueError):
+            os.unlink(new)
+
+    def _gathered(self) -> dict[str, Entry]:
+        """What was imported of our packages. OSError and ImportError for what is gone meanwhile."""
         entries: dict[str, Entry] = {}
         for name, module in sorted(sys.modules.items()):
             spec = module.__spec__ if name.partition(".")[0] in PACKAGES else None
             if spec is None or spec.origin is None or spec.loader is None or not spec.origin.endswith(".py"):
                 continue
             source = spec.origin
-            try:
-                st = os.stat(source)
-                code = spec.loader.get_code(name)  # type: ignore[attr-defined]
-            except (OSError, ImportError):
-                return
+            st = os.stat(source)
+            code = spec.loader.get_code(name)  # type: ignore[attr-defined]
             is_package = spec.submodule_search_locations is not None
             entries[name] = (is_package, source, st.st_mtime_ns, st.st_size, marshal.dumps(code))
-        new = f"{self.path}.{os.getpid()}"
-        try:
-            os.makedirs(os.path.dirname(new), exist_ok=True)
-            with open(new, "wb") as file:
-                file.write(marshal.dumps(entries))
-            os.replace(new, self.path)
-        except OSError:
-            pass
+        return entries
 
     # the import system's side (importlib.abc) -----------------------------------------------------------------------
     def find_spec(

@@ -20,7 +20,8 @@ NR_CLOSE = 3
 
 @syscall("close", FdNum)
 def sys_close(t: Task, fd: int) -> int:
-    fds = t.fds
+    fds, kernel = t.fds, t.kernel
+    kernel.lingering = None  # what exit or dup2(2) has closed did not wait, and this call does not wait for it
     try:
         fds.close(fd)
     except EBADF:
@@ -30,7 +31,7 @@ def sys_close(t: Task, fd: int) -> int:
     if fd in fds.injected:  # a host descriptor of the file sits there too, for mmap: the guest's own close drops it
         del fds.injected[fd]
         return CONTINUE
-    if t.kernel.lingering is not None:
+    if kernel.lingering is not None:
         return linger(t)
     return 0
 

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "measure.h"
 
 #define BUDGET_NS 200000000ull   /* a call is repeated for so long ... */
 #define BATCHES 15               /* ... in so many batches, of which the median counts */
@@ -25,21 +26,6 @@ static char block[4096];
 static int file_fd, one_pipe[2];
 static const char *file_path = "file";
 static char self_path[PATH_MAX];
-
-static void need(int good, const char *what)
-{
-	if (!good) {
-		fprintf(stderr, "%s: %s\n", what, strerror(errno));
-		exit(1);
-	}
-}
-
-static unsigned long long now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 static void do_getppid(void) { need(syscall(SYS_getppid) >= 0, "getppid"); }
 static void do_getuid(void) { need(syscall(SYS_getuid) >= 0, "getuid"); }

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "measure.h"
 
 #define ROUNDS 9
 #define ROUND_NS 150000000ull /* a round goes on for so long; the median of the rounds counts */
@@ -23,21 +24,6 @@
 static char buffer[1 << 16];
 static struct sockaddr_storage place;
 static socklen_t place_size;
-
-static void need(int good, const char *what)
-{
-	if (!good) {
-		fprintf(stderr, "%s: %s\n", what, strerror(errno));
-		exit(1);
-	}
-}
-
-static unsigned long long now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 /* A bound socket on the loopback, whose address is `place`. */
 static int bound(int family, int kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from netstack.errors import BY_CODE, EPIPE, EPROTO, WouldBlock
+from netstack.errors import EPIPE, WouldBlock
 from netstack.poll import ERR, HUP, IN, OUT, RDHUP, RDNORM, WRBAND, WRNORM
 from netstack.socket.base import SHUT_READ, SHUT_WRITE, Endpoint, Options
 from netstack.socket.error_queue import ICMP, ICMP6, ErrorQueue, ExtendedError
@@ -132,10 +132,7 @@ class DatagramSocket(Endpoint):
 
     def check_send(self) -> None:
         """A pending error, or the end of the writing side, is what a send reports before it sends."""
-        error = self.error
-        if error:
-            self.error = 0
-            raise BY_CODE.get(error, EPROTO)
+        self.raise_error()
         if self.shut & SHUT_WRITE:
             raise EPIPE
 

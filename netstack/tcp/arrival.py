@@ -208,9 +208,9 @@ def fin_acknowledged(tcb: Tcb) -> None:
         tcb.end()
 
 
-def icmp(tcb: Tcb, error: IcmpError, seq: int) -> None:
-    """An ICMP error about one of our segments (RFC 5927: it must be under way). Only while opening it ends
-    anything (RFC 1122, 4.2.3.9, as Linux reads it); later it is the reason given when we lose patience."""
+def icmp(tcb: Tcb, error: IcmpError, seq: int) -> bool:
+    """An ICMP error about one of our segments; False for one that is not under way (RFC 5927, 4.1). Only while opening
+    it ends anything (RFC 1122, 4.2.3.9, as Linux reads it); later it is the reason given when we lose patience."""
     socket = tcb.socket
     if socket.state == SYN_SENT:
         low = high = tcb.iss
@@ -218,15 +218,15 @@ def icmp(tcb: Tcb, error: IcmpError, seq: int) -> None:
         low, high = tcb.snd.rec.una, tcb.snd.rec.nxt
     if not low <= unwrap(seq, low) <= high:
         tcb.count("OutOfWindowIcmps")
-        return
+        return False
     if too_big(error):
         tcb.path.too_big = True
         if socket.state not in OPENING:
             tcb.snd.push()
-        return
+        return True
     code, _ = meaning(error)
     if not code:
-        return
+        return True
     options = socket.options
     if socket.state in OPENING:
         tcb.stack.counters.tcp["AttemptFails"] += 1
@@ -235,3 +235,4 @@ def icmp(tcb: Tcb, error: IcmpError, seq: int) -> None:
         socket.fail(code)
     else:
         socket.soft_error = code
+    return True

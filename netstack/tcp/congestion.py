@@ -6,6 +6,7 @@ being repaired (RFC 6937).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 INITIAL_SEGMENTS = 10  # RFC 6928
@@ -13,7 +14,7 @@ INFINITE = 1 << 62  # no slow start threshold yet
 MAX_WINDOW = 1 << 30  # the widest that window scaling can offer (RFC 7323, 2.3)
 
 
-class Congestion:
+class Congestion(ABC):
     """One connection's window. `on_...` are told after the fact; each sets `cwnd` and `ssthresh`.
 
     acked_bytes      newly delivered by this acknowledgement, cumulatively or selectively
@@ -31,10 +32,10 @@ class Congestion:
         self.ssthresh = INFINITE
         self._prior_cwnd = self._prior_ssthresh = 0
 
+    @abstractmethod
     def on_ack(self, acked_bytes: int, now_ns: int, rtt_ns: int, in_flight_bytes: int) -> None:
         """Data was delivered and no loss is being repaired: grow, if the window was what held the sender (RFC 7661:
         else it says nothing of the path)."""
-        raise NotImplementedError
 
     def on_loss(self, now_ns: int, in_flight_bytes: int) -> None:
         """A loss was found: `ssthresh` falls. `cwnd` comes down to it as acknowledgements arrive (RFC 6937)."""
@@ -53,9 +54,9 @@ class Congestion:
             self.on_loss(now_ns, in_flight_bytes)
         self.cwnd = self.mss
 
+    @abstractmethod
     def reduced(self, now_ns: int) -> int:
         """The window after a loss; notes what the algorithm wants to know of it."""
-        raise NotImplementedError
 
     def recovered(self) -> None:
         """The loss is repaired."""

@@ -291,8 +291,9 @@ class LocalEnd:
     def segment(self, packet: Packet, segment: Segment) -> None:
         """A packet can claim to be of this connection, but none is: it is dropped."""
 
-    def icmp(self, error: IcmpError, seq: int) -> None:
+    def icmp(self, error: IcmpError, seq: int) -> bool:
         """Nor is there an error about one."""
+        return False
 
     def reusable(self) -> bool:
         return False

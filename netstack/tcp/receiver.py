@@ -33,7 +33,7 @@ class Receiver:
     """
 
     __slots__ = (
-        "_copied", "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_ack_ns", "last_data_ns",
+        "_copied", "_copied_ns", "_copied_to", "acked", "delay", "edge", "fin_at", "last_data_ns",
         "mss", "nxt", "order", "pending", "pingpong", "quick", "scale", "segments", "tcb",
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ class Receiver:
         self.fin_at = -1
         self.segments = 0
         now_ns = tcb.stack.now_ns
-        self.last_data_ns = self.last_ack_ns = now_ns
+        self.last_data_ns = now_ns
         self._copied_to = start
         self._copied_ns = now_ns
         self._copied = 10 * mss
@@ -195,7 +195,6 @@ class Receiver:
         self.pending = False
         self.acked = self.nxt
         self.delay.deadline_ns = -1
-        self.last_ack_ns = now_ns
         if self.quick:
             self.quick -= 1
 

@@ -55,7 +55,7 @@ class Recovery(Scoreboard):
 
     state             OPEN, DISORDER, CWR, RECOVERY or LOSS
     timeouts          retransmission timeouts in a row
-    retransmitted_bytes retransmits lost_segments delivered_bytes dsacks reordering_seen   totals for TCP_INFO
+    retransmitted_bytes retransmits delivered_bytes dsacks reordering_seen   totals for TCP_INFO
     idle_restart tail_probe   to be written: tcp_slow_start_after_idle, tcp_early_retrans
     """
 
@@ -64,7 +64,7 @@ class Recovery(Scoreboard):
         "_probe_base_ns", "_probe_end", "_prr_delivered", "_prr_flight", "_prr_out", "_rack_end", "_rack_ns",
         "_rack_rtt_ns", "_recover", "_reorder_left", "_reorder_mult", "_reorder_ns", "_repair_ns", "_rto_base_ns",
         "_stamp_ns", "_undo_bytes", "_undo_mark", "_want_cwr", "cc", "delivered_bytes", "dsacks", "idle_restart",
-        "lost_segments", "mss", "reordering_seen", "retransmits", "retransmitted_bytes", "rtt", "sack_ok", "state",
+        "mss", "reordering_seen", "retransmits", "retransmitted_bytes", "rtt", "sack_ok", "state",
         "tail_probe", "timeouts",
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ class Recovery(Scoreboard):
         self.sack_ok = sack
         self.state = OPEN
         self.timeouts = 0
-        self.retransmitted_bytes = self.retransmits = self.lost_segments = self.delivered_bytes = self.dsacks = 0
+        self.retransmitted_bytes = self.retransmits = self.delivered_bytes = self.dsacks = 0
         self.reordering_seen = False
         self.idle_restart = self.tail_probe = True
         self._recover = start - 1  # the repair is over when this is acknowledged
@@ -301,15 +301,10 @@ class Recovery(Scoreboard):
         self._reorder_ns = -1
         if self._rack_ns < 0:
             return
-        before = self.lost_bytes
         patience_ns = self._rack_rtt_ns + self._reorder_window_ns()
         waiting_ns = self.lose_older(self._rack_ns, self._rack_end, now_ns - patience_ns)
         if waiting_ns >= 0:
             self._reorder_ns = waiting_ns + patience_ns
-        self._count_lost(before)
-
-    def _count_lost(self, before: int) -> None:
-        self.lost_segments += -(-(self.lost_bytes - before) // self.mss)
 
     def _enter(self, state: int, now_ns: int) -> None:
         """A loss, or a router's mark: the window begins to shrink, unless it does so already."""
@@ -459,9 +454,7 @@ class Recovery(Scoreboard):
         first = self.state <= DISORDER or self.una >= self._recover or (self.state == LOSS and not self.timeouts)
         if self.ranges[0].state == SACKED:
             self.renege()
-        before = self.lost_bytes
         self.lose_if_older(now_ns - self._rack_rtt_ns - self._reorder_window_ns() if self.sack_ok else NEVER)
-        self._count_lost(before)
         self.cc.on_rto(now_ns, self.nxt - self.una, first)
         self.cc.cwnd = self.pipe + self.mss
         if first:

@@ -130,8 +130,9 @@ class Request:
     def reusable(self) -> bool:
         return False
 
-    def icmp(self, error: IcmpError, seq: int) -> None:
-        """An ICMP error about our SYN-ACK: the next one may get through."""
+    def icmp(self, error: IcmpError, seq: int) -> bool:
+        """An ICMP error about our SYN-ACK, if it is one: the next may get through."""
+        return seq == self.iss
 
     # Segments.
 

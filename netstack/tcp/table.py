@@ -32,7 +32,7 @@ class Entry(Protocol):
     """Who has a four-tuple: a connection, one that is half open, or one that is over (TIME_WAIT)."""
 
     def segment(self, packet: Packet, segment: Segment) -> None: ...
-    def icmp(self, error: IcmpError, seq: int) -> None: ...
+    def icmp(self, error: IcmpError, seq: int) -> bool: ...
     def reusable(self) -> bool: ...
 
 
@@ -85,9 +85,7 @@ class TcpTable:
             return False
         sport, dport, seq = _QUOTED.unpack_from(error.payload)
         entry = self.connections.get(error.dst + error.src + _PORTS.pack(dport, sport))
-        if entry is not None:
-            entry.icmp(error, seq)
-        return entry is not None
+        return entry is not None and entry.icmp(error, seq)
 
     def may_challenge(self) -> bool:
         """A limit for all connections of the stack (RFC 5961, 7; tcp_challenge_ack_limit)."""

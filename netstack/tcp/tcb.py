@@ -241,8 +241,8 @@ class Tcb:
         entry.over_packets(self)
         self.end()
 
-    def icmp(self, error: IcmpError, seq: int) -> None:
-        arrival.icmp(self, error, seq)
+    def icmp(self, error: IcmpError, seq: int) -> bool:
+        return arrival.icmp(self, error, seq)
 
     # As a socket's connection.
 

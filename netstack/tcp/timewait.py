@@ -105,8 +105,9 @@ class TimeWait:
             options = b"\1\1\x08\x0a" + stamp.to_bytes(4, "big") + self.ts_recent.to_bytes(4, "big")
         path.emit(self.snd_nxt, self.rcv_nxt, ACK, self.window, options)
 
-    def icmp(self, error: IcmpError, seq: int) -> None:
+    def icmp(self, error: IcmpError, seq: int) -> bool:
         """Nothing is under way."""
+        return False
 
     def reusable(self) -> bool:
         """A new connection may have the four-tuple (tcp_tw_reuse; 2 is for loopback only): over packets its timestamps

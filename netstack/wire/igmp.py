@@ -21,7 +21,8 @@ _RECORD = struct.Struct("!BBH4s")
 
 
 class Query(NamedTuple):
-    """A query of `version` 1 to 3: for all groups when `group` is 0.0.0.0; `response_ms` is the time to answer in."""
+    """A query of `version` 1 to 3 (of MLD 1 or 2): for all groups when `group` is 0.0.0.0 (or ::); `response_ms` is the
+    time to answer in."""
 
     version: int
     group: bytes

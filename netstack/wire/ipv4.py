@@ -120,7 +120,3 @@ def fragment_options(options: bytes) -> bytes:
 
 def is_multicast(address: bytes) -> bool:
     return address[0] & 0xF0 == 0xE0
-
-
-def is_loopback(address: bytes) -> bool:
-    return address[0] == 127

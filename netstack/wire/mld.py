@@ -12,23 +12,11 @@ from typing import NamedTuple
 
 from netstack.errors import BadPacket
 from netstack.wire import icmp6
-from netstack.wire.igmp import MAX_RECORDS, Record, Report3, expand, split_addresses
+from netstack.wire.igmp import MAX_RECORDS, Query, Record, Report3, expand, split_addresses
 
 ALL_REPORTS2 = bytes.fromhex("ff020000000000000000000000000016")
 _LONG = struct.Struct("!16sBBH")
 _RECORD = struct.Struct("!BBH16s")
-
-
-class Query(NamedTuple):
-    """A query of `version` 1 or 2: for all groups when `group` is ::."""
-
-    version: int
-    group: bytes
-    response_ms: int
-    sources: tuple[bytes, ...] = ()
-    robustness: int = 0
-    interval_s: int = 0
-    suppress: bool = False
 
 
 class Report(NamedTuple):
@@ -41,7 +29,7 @@ class Done(NamedTuple):
     group: bytes
 
 
-Message = Query | Report | Done | Report3  # Report3, of IGMPv3, has the records that MLDv2 has
+Message = Query | Report | Done | Report3  # Query and Report3 are those of IGMPv3: MLDv2 has the same
 
 
 def parse(message: icmp6.Icmp6) -> Message:

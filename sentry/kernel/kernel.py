@@ -84,7 +84,7 @@ class Kernel:
         self.calls = 0  # taken in so far
         self.placement: Any = None
         self.net: Any = None  # NetNamespace: where the container's processes start
-        self.lingering: Any = None  # a socket whose close(2) is to wait (SO_LINGER), for syscalls/fd.py
+        self.lingering: Any = None  # closed just now, with SO_LINGER: its close(2) waits (syscalls/fd.py)
         self.cpus = frozenset(os.sched_getaffinity(0))  # that guests may use and see
         self.failures = 0  # exceptions in handlers: each is a bug
 

@@ -19,21 +19,24 @@ if TYPE_CHECKING:
 
 
 def attach(kernel: Kernel, net: NetNamespace, raw: object, fds: list[int]) -> None:
-    """`fds` are the packet sockets, ours from here on. ConfigError, with nothing changed."""
+    """`fds` are the packet sockets, ours unless it raises. ConfigError and NetError, with nothing changed."""
     stack = net.enter()
     wanted = config.read(raw, stack.now_ns, len(fds))
     links: list[PacketLink] = []
     known: dict[int, Interface] = {config.LOOPBACK: stack.loopback}
-    for wire in wanted.interfaces:
-        link = PacketLink(kernel, net, fds[wire.wire])
-        links.append(link)
-        device = captured(link, kernel.config.pcap_fd, wire.kind) if kernel.config.pcap_fd >= 0 else link
-        link.iface = known[wire.number] = stack.add_interface(wire.name, device, wire.mac, wire.mtu, wire.kind)
-        known[wire.number].ipv6 = wire.ipv6
-    for wire in wanted.interfaces:
-        iface = known[wire.number]
-        iface.ipv6, iface.shared = wire.ipv6, wanted.shared
-        iface.flags |= wire.flags & IFF_POINTOPOINT
+    try:
+        for wire in wanted.interfaces:
+            link = PacketLink(kernel, net, fds[wire.wire])
+            device = captured(link, kernel.config.pcap_fd, wire.kind) if kernel.config.pcap_fd >= 0 else link
+            link.iface = iface = stack.add_interface(wire.name, device, wire.mac, wire.mtu, wire.kind)
+            links.append(link)
+            known[wire.number] = iface
+            iface.ipv6, iface.shared = wire.ipv6, wanted.shared
+            iface.flags |= wire.flags & IFF_POINTOPOINT
+    except NetError:
+        for link in links:
+            stack.remove_interface(link.iface)
+        raise
     for number, address in wanted.addresses:
         try:
             stack.add_address(known[number], address, check=False)  # the host has seen that nobody else has it

@@ -61,7 +61,7 @@ def tcp(net: NetNamespace) -> Iterator[Row]:
     for entry in list(table.connections.values()):
         socket = getattr(entry, "socket", None)
         if socket is not None and isinstance(socket.local, tuple) and socket.state not in (CLOSE, LISTEN):
-            yield _stream(stack, known, socket, socket.unread(), socket.unacknowledged() + socket.unsent())
+            yield _stream(stack, known, socket, socket.unread(), socket.unacknowledged())
         elif getattr(entry, "state", SYN_RECV) in (TIME_WAIT, SYN_RECV):
             waiting: Any = entry
             local, peer = getattr(waiting, "local", None), getattr(waiting, "peer", None)

@@ -6,7 +6,6 @@ written arrives on the interface. Unless TUNSETPERSIST was asked for the interfa
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from netstack.iface import IFF_LOWER_UP, IFF_POINTOPOINT, IFF_RUNNING, Interface
 from netstack.wire import vnet
 from sentry.abi.errno import BY_CODE, EBADFD, EBUSY, EINVAL, EIO, ENOTTY, EPERM, WouldBlock
 from sentry.abi.flags import CAP_NET_ADMIN
+from sentry.net.devices import free_name, random_mac
 from sentry.net.namespace import net_of
 from sentry.wait import ERR, IN, OUT, RDNORM, WRNORM
 from vfs.core.open_dir import PlacedFile
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from netstack.packet import Offload
     from sentry.kernel.task import Task
+    from sentry.net.driver import Driver
     from sentry.net.namespace import NetNamespace
     from vfs.core.dentry import Path
     from vfs.core.file import File
@@ -52,11 +53,12 @@ SEND_BUFFER = 0x7FFFFFFF
 
 
 class TunLink:
-    """The device: `queue` is what the stack has sent and nobody has read. `file` is attached, or None."""
+    """The device: `queue` is what the stack has sent and nobody has read. `file` is attached, or None. It knows the
+    `driver` of its stack: nothing that a namespace holds holds the namespace."""
 
-    def __init__(self, net: NetNamespace, flags: int) -> None:
+    def __init__(self, driver: Driver, flags: int) -> None:
         self.gso = self.checksum = False
-        self.net = net
+        self.driver = driver
         self.flags = flags
         self.iface: Interface
         self.file: TunFile | None = None
@@ -94,7 +96,7 @@ class TunLink:
             self.iface.flags &= ~(IFF_RUNNING | IFF_LOWER_UP)
 
     def remove(self) -> None:
-        stack = self.net.enter()
+        stack = self.driver.enter()
         if stack.interfaces.get(self.iface.index) is self.iface:
             stack.remove_interface(self.iface)
 
@@ -264,13 +266,11 @@ class TunFile(PlacedFile):
         if name.count(b"%") > 1 or (b"%" in name and b"%d" not in name):
             raise EINVAL
         if b"%d" in name:
-            name = next(wanted for n in range(1 << 16) if stack.interface(wanted := name % n) is None)
-        link = TunLink(self.net, flags)
+            name = free_name(stack, name)
+        link = TunLink(self.net.driver, flags)
         try:
             if flags & IFF_TAP:
-                mac = os.urandom(6)
-                mac = bytes((mac[0] & 0xFE | 2, *mac[1:]))  # unicast, locally administered
-                link.iface = stack.add_interface(name, link, mac, MTU)
+                link.iface = stack.add_interface(name, link, random_mac(), MTU)
             else:
                 link.iface = stack.add_interface(name, link, b"", MTU, kind="none")
                 link.iface.flags |= IFF_POINTOPOINT

@@ -15,7 +15,7 @@ INT = Struct("<i")
 TIMEVAL = Struct("<qq")
 LINGER = Struct("<ii")
 
-DEFAULT_BUFFER = 212992  # net.core.wmem_default and rmem_default; also the unprivileged maximum before doubling
+DEFAULT_BUFFER = 212992  # net.core.wmem_default and rmem_default
 MIN_SNDBUF, MIN_RCVBUF = 4608, 2304
 MAX_BUFFER = 16 << 20  # what CAP_NET_ADMIN may ask for with SO_*BUFFORCE, before doubling
 NS = 1_000_000_000
@@ -67,7 +67,8 @@ class SocketOptions:
             return
         number = as_int(value)
         if name in (abi.SO_SNDBUF, abi.SO_RCVBUF):
-            self._size(name == abi.SO_SNDBUF, min(number & 0xFFFFFFFF, DEFAULT_BUFFER))
+            send, settings = name == abi.SO_SNDBUF, t.net.stack.settings
+            self._size(send, min(number & 0xFFFFFFFF, settings.wmem_max if send else settings.rmem_max))
         elif name in (abi.SO_SNDBUFFORCE, abi.SO_RCVBUFFORCE):
             t.creds.require(abi.CAP_NET_ADMIN)
             self._size(name == abi.SO_SNDBUFFORCE, min(max(number, 0), MAX_BUFFER))

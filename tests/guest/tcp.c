@@ -394,3 +394,27 @@ TEST(disconnect_by_unspec)
 	OK(connect(l, &a, sizeof a));
 	ERR(accept(l, NULL, NULL), EINVAL);
 }
+
+TEST(no_peer_while_connecting)
+{
+	int port, l = listener(&port, 0);
+	struct sockaddr_in6 peer;
+	for (int i = 0; i < 10; i++) { /* until there is no room for more */
+		int s = tcp();
+		socklen_t n = sizeof peer;
+		nonblock(s);
+		if (CONNECT(s, v4("127.0.0.1", port)) == 0)
+			continue;
+		EQ(errno, EINPROGRESS);
+		struct pollfd p = {s, POLLOUT, 0};
+		if (poll(&p, 1, 200) == 1)
+			continue;
+		ERR(getpeername(s, (void *)&peer, &n), ENOTCONN);
+		close(OK(accept(l, NULL, NULL)));
+		p.revents = 0;
+		EQ(poll(&p, 1, 5000), 1); /* the SYN is sent again */
+		OK(getpeername(s, (void *)&peer, &n));
+		return;
+	}
+	CHECK(!"a backlog that is never full");
+}

@@ -1,16 +1,10 @@
 /* tcp.h: sockets of the loopback, as the tests of tcp(7) want them. */
 #ifndef TCP_H
 #define TCP_H
-#include "check.h"
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include "net.h"
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/sendfile.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <linux/errqueue.h>
 #include <linux/sockios.h>
 
@@ -45,14 +39,6 @@ static inline struct sockaddr_in6 v6(const char *host, int port)
 		connect(s, (struct sockaddr *)&conn_a, sizeof conn_a);                                                         \
 	})
 
-static inline int port_of(int s)
-{
-	struct sockaddr_in6 a;
-	socklen_t n = sizeof a;
-	OK(getsockname(s, (struct sockaddr *)&a, &n));
-	return ntohs(a.sin6_port);
-}
-
 static inline int tcp(void)
 {
 	return OK(socket(AF_INET, SOCK_STREAM, 0));
@@ -70,20 +56,6 @@ static inline int listener(int *port, int backlog)
 	OK(listen(l, backlog));
 	*port = port_of(l);
 	return l;
-}
-
-static inline void set(int s, int level, int name, int value)
-{
-	OK(setsockopt(s, level, name, &value, sizeof value));
-}
-
-static inline int get(int s, int level, int name)
-{
-	int value = -77;
-	socklen_t n = sizeof value;
-	OK(getsockopt(s, level, name, &value, &n));
-	EQ(n, sizeof value);
-	return value;
 }
 
 static inline void pair(int s[2])

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from sentry.abi.const.files import S_IFDIR, S_IFLNK, S_IFMT
 from sentry.abi.errno import EINVAL, EOPNOTSUPP
 
 if TYPE_CHECKING:
@@ -131,9 +130,3 @@ def inherited(default: Acl, mode: int) -> tuple[Acl | None, int]:
 def masked(directory: Inode, mode: int, umask: int) -> int:
     """What is left of `mode` for a new object: a default list takes the place of the umask (umask(2))."""
     return mode if directory.acl(DEFAULT) is not None else mode & ~umask
-
-
-def may_have(inode: Inode, name: bytes) -> bool:
-    """Whether the object is of a kind that keeps such a list."""
-    kind = inode.mode & S_IFMT
-    return kind != S_IFLNK and (name == ACCESS or kind == S_IFDIR)

@@ -24,10 +24,10 @@ class Param(NamedTuple):
 
 # Plain attributes of the same name.
 _IPV4 = (
-    "ip_forward igmp_max_memberships igmp_max_msf ipfrag_high_thresh ipfrag_time ipfrag_max_dist "
-    "icmp_ratelimit icmp_msgs_per_sec icmp_msgs_burst tcp_abort_on_overflow tcp_dsack tcp_fastopen "
+    "ip_forward igmp_max_memberships igmp_max_msf ipfrag_high_thresh ipfrag_time "
+    "icmp_ratelimit icmp_msgs_per_sec icmp_msgs_burst tcp_abort_on_overflow tcp_dsack "
     "tcp_fin_timeout tcp_keepalive_intvl tcp_keepalive_time tcp_max_orphans tcp_max_syn_backlog "
-    "tcp_max_tw_buckets tcp_moderate_rcvbuf tcp_mtu_probing tcp_base_mss tcp_no_metrics_save tcp_rfc1337 "
+    "tcp_max_tw_buckets tcp_moderate_rcvbuf tcp_rfc1337 "
     "tcp_slow_start_after_idle tcp_invalid_ratelimit tcp_challenge_ack_limit "
 ).split()
 SETTINGS: dict[bytes, Param] = {
@@ -37,18 +37,12 @@ SETTINGS: dict[bytes, Param] = {
     b"ipv4/igmp_qrv": Param("igmp_qrv", low=1),
     b"ipv4/icmp_echo_ignore_all": Param("icmp_echo_ignore_all", high=1),
     b"ipv4/icmp_echo_ignore_broadcasts": Param("icmp_echo_ignore_broadcasts", high=1),
-    b"ipv4/icmp_ignore_bogus_error_responses": Param("icmp_ignore_bogus_error_responses", high=1),
-    b"ipv4/icmp_errors_use_inbound_ifaddr": Param("icmp_errors_use_inbound_ifaddr", high=1),
     b"ipv4/icmp_ratemask": Param("icmp_ratemask", high=UINT_MAX),
-    b"ipv4/tcp_adv_win_scale": Param("tcp_adv_win_scale", low=-31, high=31),
     b"ipv4/tcp_early_retrans": Param("tcp_early_retrans", high=4),
     b"ipv4/tcp_ecn": Param("tcp_ecn", high=5),
     b"ipv4/tcp_keepalive_probes": Param("tcp_keepalive_probes", high=255),
-    b"ipv4/tcp_min_snd_mss": Param("tcp_min_snd_mss", low=48, high=65535),
     b"ipv4/tcp_notsent_lowat": Param("tcp_notsent_lowat", high=UINT_MAX),
     b"ipv4/tcp_orphan_retries": Param("tcp_orphan_retries", high=255),
-    b"ipv4/tcp_recovery": Param("tcp_recovery", high=255),
-    b"ipv4/tcp_reordering": Param("tcp_reordering", low=1, high=300),
     b"ipv4/tcp_retries1": Param("tcp_retries1", high=255),
     b"ipv4/tcp_retries2": Param("tcp_retries2", high=255),
     b"ipv4/tcp_sack": Param("tcp_sack", high=1),
@@ -58,8 +52,6 @@ SETTINGS: dict[bytes, Param] = {
     b"ipv4/tcp_timestamps": Param("tcp_timestamps", high=2),
     b"ipv4/tcp_tw_reuse": Param("tcp_tw_reuse", high=2),
     b"ipv4/tcp_window_scaling": Param("tcp_window_scaling", high=1),
-    b"ipv4/udp_rmem_min": Param("udp_rmem_min", low=1),
-    b"ipv4/udp_wmem_min": Param("udp_wmem_min", low=1),
     b"ipv4/ip_default_ttl": Param("default_ttl", low=1, high=255),
     b"ipv4/ip_local_port_range": Param("ip_local_port_range", low=1, high=65535, numbers=2),
     b"ipv4/ip_local_reserved_ports": Param("ip_local_reserved_ports", numbers=0),
@@ -76,8 +68,8 @@ SETTINGS: dict[bytes, Param] = {
     **{
         b"ipv4/conf/*/" + name.encode(): Param(name)
         for name in (
-            "accept_redirects secure_redirects send_redirects accept_source_route rp_filter log_martians "
-            "accept_local arp_ignore arp_announce arp_accept arp_notify promote_secondaries "
+            "accept_redirects secure_redirects send_redirects accept_source_route rp_filter "
+            "accept_local arp_ignore arp_accept promote_secondaries "
             "force_igmp_version "
         ).split()
     },
@@ -101,8 +93,6 @@ SETTINGS: dict[bytes, Param] = {
     b"ipv6/conf/*/force_mld_version": Param("ipv6_force_mld_version"),
     b"ipv6/conf/*/mtu": Param("mtu6", b"1280"),
     b"ipv6/bindv6only": Param("ipv6_bindv6only", high=1),
-    b"ipv6/auto_flowlabels": Param("ipv6_auto_flowlabels", high=3),
-    b"ipv6/ip6frag_high_thresh": Param("ip6frag_high_thresh", high=LONG_MAX),
     b"ipv6/ip6frag_time": Param("ip6frag_time"),
     b"ipv6/icmp/ratelimit": Param("icmp6_ratelimit"),
     b"ipv6/icmp/echo_ignore_all": Param("icmp6_echo_ignore_all", high=1),
@@ -129,10 +119,32 @@ NEIGHBOR: dict[bytes, Param] = {
     b"ucast_solicit": Param("neigh_ucast_solicit"),
     b"mcast_solicit": Param("neigh_mcast_solicit"),
 }
-THRESHOLDS = {b"gc_thresh%d" % at: Param(f"neigh_gc_thresh{at}") for at in (1, 2, 3)}
+THRESHOLDS = {
+    b"gc_thresh1": Param("neigh_gc_thresh1"),
+    b"gc_thresh2": Param("", b"512"),
+    b"gc_thresh3": Param("neigh_gc_thresh3"),
+}
 
 # Kept: path: first value.
 _KEPT: dict[bytes, bytes] = {
+    b"ipv4/conf/*/arp_announce": b"0",
+    b"ipv4/conf/*/arp_notify": b"0",
+    b"ipv4/conf/*/log_martians": b"0",
+    b"ipv4/icmp_errors_use_inbound_ifaddr": b"0",
+    b"ipv4/icmp_ignore_bogus_error_responses": b"1",
+    b"ipv4/ipfrag_max_dist": b"64",
+    b"ipv4/tcp_adv_win_scale": b"1",
+    b"ipv4/tcp_base_mss": b"1024",
+    b"ipv4/tcp_fastopen": b"0",
+    b"ipv4/tcp_min_snd_mss": b"48",
+    b"ipv4/tcp_mtu_probing": b"0",
+    b"ipv4/tcp_no_metrics_save": b"0",
+    b"ipv4/tcp_recovery": b"1",
+    b"ipv4/tcp_reordering": b"3",
+    b"ipv4/udp_rmem_min": b"4096",
+    b"ipv4/udp_wmem_min": b"4096",
+    b"ipv6/auto_flowlabels": b"1",
+    b"ipv6/ip6frag_high_thresh": b"4194304",
     b"core/bpf_jit_enable": b"1",
     b"core/busy_poll": b"0",
     b"core/busy_read": b"0",

@@ -114,22 +114,19 @@ def _sources(net: NetNamespace, size: int) -> Iterator[tuple[Interface, Group, b
 
 
 def mcfilter(net: NetNamespace) -> bytes:
-    lines = [b"Idx Device        MCA        SRC    INC    EXC\n"]
-    lines += [
-        b"%3d %6.6s 0x%s 0x%s %6d %6d\n"
-        % (iface.index, iface.name, entry.address.hex().encode(), source.hex().encode(), included, excluded)
-        for iface, entry, source, included, excluded in _sources(net, 4)
-    ]
-    return b"".join(lines)
+    return b"Idx Device        MCA        SRC    INC    EXC\n" + _filters(net, 4, b"0x")
 
 
 def mcfilter6(net: NetNamespace) -> bytes:
-    lines = [b"Idx Device                Multicast Address                   Source Address    INC    EXC\n"]
-    lines += [
-        b"%3d %6.6s %s %s %6d %6d\n"
-        % (iface.index, iface.name, entry.address.hex().encode(), source.hex().encode(), included, excluded)
-        for iface, entry, source, included, excluded in _sources(net, 16)
-    ]
+    head = b"Idx Device                Multicast Address                   Source Address    INC    EXC\n"
+    return head + _filters(net, 16, b"")
+
+
+def _filters(net: NetNamespace, size: int, prefix: bytes) -> bytes:
+    lines = []
+    for iface, entry, source, included, excluded in _sources(net, size):
+        group, member = prefix + entry.address.hex().encode(), prefix + source.hex().encode()
+        lines.append(b"%3d %6.6s %b %b %6d %6d\n" % (iface.index, iface.name, group, member, included, excluded))
     return b"".join(lines)
 
 

@@ -8,7 +8,7 @@ from netstack.errors import EALREADY as StillConnecting
 from netstack.errors import NetError
 from netstack.errors import WouldBlock as StackWouldBlock
 from netstack.tcp.socket import CONNECTED, CONNECTING, TcpSocket
-from netstack.tcp.state import LISTEN
+from netstack.tcp.state import CLOSE, LISTEN, SYN_SENT
 from sentry.abi.errno import (
     EAGAIN,
     EALREADY,
@@ -16,6 +16,7 @@ from sentry.abi.errno import (
     EINVAL,
     EISCONN,
     ENETUNREACH,
+    ENOTCONN,
     WouldBlock,
 )
 from sentry.abi.flags import (
@@ -261,6 +262,11 @@ class InetStream(InetSocket):
     def poll(self) -> int:
         bits: int = self.endpoint.poll()
         return bits | ERR if self.completions else bits
+
+    def peer_address(self) -> bytes:
+        if self.endpoint.state in (CLOSE, SYN_SENT):
+            raise ENOTCONN
+        return super().peer_address()
 
     # options, the end ---------------------------------------------------------------------------------------------
     def set_option(self, t: Task, level: int, name: int, value: bytes) -> None:

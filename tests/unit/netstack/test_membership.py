@@ -58,7 +58,7 @@ def ask(host: Host, query: igmp.Query) -> None:
     host.stack.receive(host.iface, frame)
 
 
-def ask6(host: Host, query: mld.Query) -> None:
+def ask6(host: Host, query: igmp.Query) -> None:
     dst = query.group if any(query.group) else ipv6.ALL_NODES
     kind, rest, payload = mld.pack_query(query)
     body = ipv6.pack_options(ipv6.ICMPV6, ipv6.ROUTER_ALERT_MLD)
@@ -187,13 +187,13 @@ def test_queries_of_ipv6(wire: Wire) -> None:
     memberships.join(eth, G6, "one")
     wire.run(60)
     told6(wire.a)
-    ask6(wire.a, mld.Query(2, bytes(16), 10_000, (), 2, 125))
+    ask6(wire.a, igmp.Query(2, bytes(16), 10_000, (), 2, 125))
     wire.run(10)
     ((dst, report),) = told6(wire.a)
     assert isinstance(report, igmp.Report3) and dst == mld.ALL_REPORTS2
     groups = {record.group for record in report.records}
     assert G6 in groups and ipv6.ALL_NODES not in groups and len(groups) == 2
-    ask6(wire.a, mld.Query(1, bytes(16), 10_000))
+    ask6(wire.a, igmp.Query(1, bytes(16), 10_000))
     wire.run(10)
     assert (G6, mld.Report(G6)) in told6(wire.a)
     memberships.leave(eth, G6, "one")

@@ -11,7 +11,7 @@ from sentry.abi.errno import EINVAL
 from sentry.abi.flags import AF_INET, AF_INET6, AF_UNSPEC
 
 OP, HOST = Struct("=BBH"), Struct("=BB2xi")  # struct inet_diag_bc_op, inet_diag_hostcond
-STEPS = 4096  # programs only go forward, so this is never reached by one that was checked
+CODE_AT_MOST = 4096  # bytes: it runs once for each socket
 
 
 class Seen(NamedTuple):
@@ -27,8 +27,11 @@ class Seen(NamedTuple):
 
 
 def check(code: bytes) -> None:
-    """EINVAL for a program that jumps backwards, out of itself, or has no whole operation where it looks for one."""
+    """EINVAL for a program that is too long, jumps backwards or out of itself, or has no whole operation where it
+    looks for one."""
     at = 0
+    if len(code) > CODE_AT_MOST:
+        raise EINVAL
     while at < len(code):
         if len(code) - at < OP.size:
             raise EINVAL
@@ -50,11 +53,9 @@ def check(code: bytes) -> None:
 
 
 def matches(code: bytes, seen: Seen) -> bool:
-    """A program accepts by running to its very end."""
+    """A program accepts by running to its very end; `check` has seen to it that it only goes forward."""
     at, size = 0, len(code)
-    for _ in range(STEPS):
-        if not size - at >= 0 or size - at < OP.size:
-            break
+    while size - at >= OP.size:
         kind, yes, no = OP.unpack_from(code, at)
         at += yes if _true(kind, code, at, seen) else no
     return at == size

@@ -17,11 +17,9 @@ from netstack.errors import (
     ENXIO,
     EPROTO,
     NetError,
-    WouldBlock,
 )
 from netstack.packet import IcmpError
 from netstack.poll import IN
-from netstack.socket.datagram import DatagramSocket
 from netstack.socket.error_queue import meaning
 from netstack.socket.packet import ALL, HOST, MULTICAST, OTHERHOST, OUTGOING, PacketSocket
 from netstack.socket.ping import PingSocket
@@ -29,7 +27,8 @@ from netstack.socket.raw import RawSocket
 from netstack.socket.udp import UdpSocket
 from netstack.stack import Stack
 from netstack.wire import checksum, ether, icmp, ipv4
-from tests.unit.netstack.two_hosts import IP, IP6, MACS, SECOND_NS, Wire, chance, frame4
+from tests.unit.netstack.socket.doubles import new_stack, run, texts
+from tests.unit.netstack.two_hosts import IP, IP6, MACS, Wire, chance, frame4
 
 LO, LO6 = b"\x7f\0\0\1", bytes(15) + b"\1"
 ECHO = icmp.pack(icmp.ECHO, 0, 0x12340001, b"payload")
@@ -38,24 +37,7 @@ ECHO6 = b"\x80\0\0\0\0\0\0\7payload"
 
 @pytest.fixture
 def stack() -> Stack:
-    made = Stack(chance(1), lambda: None)
-    made.now_ns = 5 * SECOND_NS
-    return made
-
-
-def run(stack: Stack) -> None:
-    for _ in range(6):
-        stack.advance(stack.now_ns)
-
-
-def texts(one: DatagramSocket) -> list[bytes]:
-    run(one.stack)
-    found = []
-    try:
-        while True:
-            found.append(one.receive().data)
-    except WouldBlock:
-        return found
+    return new_stack()
 
 
 # raw ------------------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ from netstack.socket.ip_socket import Control
 from netstack.socket.udp import UdpSocket
 from netstack.stack import Stack
 from netstack.wire import udp
-from tests.unit.netstack.two_hosts import IP, IP6, SECOND_NS, Wire, chance, frame4, frame6
+from tests.unit.netstack.socket.doubles import new_stack, run, texts
+from tests.unit.netstack.two_hosts import IP, IP6, Wire, chance, frame4, frame6
 
 LO, LO2, LO6 = b"\x7f\0\0\1", b"\x7f\0\0\2", bytes(15) + b"\1"
 ANY, ANY6 = bytes(4), bytes(16)
@@ -40,8 +41,7 @@ GROUP, GROUP6 = b"\xef\1\2\3", b"\xff\5" + bytes(13) + b"\7"
 @pytest.fixture(params=["direct", "packets"])
 def stack(request: pytest.FixtureRequest) -> Stack:
     """Datagrams to oneself take the short way, or are packets as soon as somebody looks."""
-    made = Stack(chance(1), lambda: None)
-    made.now_ns = 5 * SECOND_NS
+    made = new_stack()
     if request.param == "packets":
         made.taps.append(lambda iface, frame, outgoing: None)
     return made
@@ -55,21 +55,6 @@ def sock(stack: Stack, host: bytes = b"", port: int = 0, family: int = 0, **opti
     if host:
         made.bind(host, port)
     return made
-
-
-def run(stack: Stack) -> None:
-    for _ in range(6):
-        stack.advance(stack.now_ns)
-
-
-def texts(one: UdpSocket) -> list[bytes]:
-    run(one.stack)
-    found = []
-    try:
-        while True:
-            found.append(one.receive().data)
-    except WouldBlock:
-        return found
 
 
 def test_there_and_back(stack: Stack) -> None:

@@ -267,7 +267,7 @@ def test_mld() -> None:
     group = bytes.fromhex("ff05" + "00" * 12 + "0001")
     assert mld.parse(read6(mld.pack_report(group))) == mld.Report(group)
     assert mld.parse(read6(mld.pack_done(group))) == mld.Done(group)
-    for query in (mld.Query(1, bytes(16), 10_000), mld.Query(2, group, 1000, (A6, B6), 2, 125, True)):
+    for query in (igmp.Query(1, bytes(16), 10_000), igmp.Query(2, group, 1000, (A6, B6), 2, 125, True)):
         assert mld.parse(read6(mld.pack_query(query))) == query
     records = (igmp.Record(igmp.TO_INCLUDE, group, (A6,)), igmp.Record(igmp.BLOCK, group))
     kind, rest, payload = mld.pack_report2(records)

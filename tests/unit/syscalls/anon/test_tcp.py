@@ -119,6 +119,18 @@ def test_a_lingering_close_waits(t: Any) -> None:
     assert t.kernel.lingering is None
 
 
+def test_only_a_close_of_its_own_lingers(t: Any) -> None:
+    """What dup2(2) or an exit has closed did not wait; a later close(2) of something else does not wait for it."""
+    client, other = pair(t)
+    client.file.flags |= abi.O_NONBLOCK
+    while call(t, "sendto", client.fd, DATA, 0x20000, 0, 0, 0) > 0:
+        pass
+    t.mem.write(DATA, b"\1\0\0\0\5\0\0\0")
+    client.run("setsockopt", abi.SOL_SOCKET, abi.SO_LINGER, DATA, 8)
+    assert call(t, "dup2", other.fd, client.fd) == client.fd
+    assert call(t, "close", client.fd) == 0
+
+
 def test_a_closed_socket_holds_no_timer_of_the_kernel(t: Any) -> None:
     client, other = pair(t)
     call(t, "close", client.fd)
