@@ -53,7 +53,7 @@ TEST(random_bytes)
 	EQ(getrandom(b, 64, GRND_NONBLOCK), 64);
 	CHECK(memcmp(a, b, 64));
 	ERR(getrandom(a, 64, 0x100), EINVAL);
-	ERR(getrandom(BAD, 64, 0), EFAULT);
+	ERR(syscall(SYS_getrandom, BAD, 64, 0), EFAULT); /* the C library may have its own way, in the vDSO */
 	EQ(getrandom(a, 0, 0), 0);
 }
 

@@ -44,7 +44,8 @@ class Podman:
         (top / "storage.conf").write_text(STORAGE.format(top=top))
         (top / "containers.conf").write_text(CONFIG.format(top=top))
         self.env = {**os.environ, "CONTAINERS_STORAGE_CONF": str(top / "storage.conf"),
-                    "CONTAINERS_CONF": str(top / "containers.conf"), "TMPDIR": str(top)}
+                    "CONTAINERS_CONF": str(top / "containers.conf"), "TMPDIR": str(top),
+                    "PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}  # of the machine, before every answer
 
     def argv(self, *args: str) -> list[str]:
         # a launcher named runsc-py: podman's lists of features go by that name

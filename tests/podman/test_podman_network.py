@@ -23,6 +23,7 @@ from tests.podman.test_podman_build import build
 pytestmark = pytest.mark.timeout(240)
 OF_THE_HOST = [f"-v={path}:{path}:ro" for path in ("/usr", "/lib", "/lib64") if Path(path).exists()]
 HTTPD = "mkdir -p /www && hostname >/www/index.html && exec busybox httpd -f -v -p 80 -h /www"
+PINGS = "--cap-add=NET_RAW"  # for busybox, of which some know no other socket than a raw one
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +72,7 @@ def test_the_interface(podman: Podman) -> None:
     assert " inet 10." in f" {done.stdout}", done
     done = podman("run", "--rm", IMAGE, "busybox", "ip", "route")
     assert done.stdout.startswith("default via 10."), done
-    done = podman("run", "--rm", IMAGE, "busybox", "ping", "-c", "2", "-W", "5", gateway(podman))
+    done = podman("run", "--rm", PINGS, IMAGE, "busybox", "ping", "-c", "2", "-W", "5", gateway(podman))
     assert "2 packets received" in done.stdout, done
 
 
@@ -120,7 +121,7 @@ def test_names_in_a_network(podman: Podman, name: str, net: str) -> None:
 
 
 def test_none_is_the_loopback_alone(podman: Podman) -> None:
-    done = podman("run", "--rm", "--network=none", IMAGE, "sh", "-c",
+    done = podman("run", "--rm", "--network=none", PINGS, IMAGE, "sh", "-c",
                   "busybox ip -o link | wc -l; busybox ping -c1 -W2 127.0.0.1 | grep -c ttl; "
                   "busybox wget -qO- http://10.88.0.1/; echo $?")
     assert done.stdout.split() == ["1", "1", "1"] and "unreachable" in done.stderr, done
@@ -170,7 +171,8 @@ def test_pod(podman: Podman, name: str) -> None:
         for patience_s in (20, 0, 0, 0, 0, 0):
             assert fetch(f"http://127.0.0.1:{port}/", patience_s) == "first\n"
             assert fetch(f"http://127.0.0.1:{other}/", patience_s) == "second\n"
-        done = podman("run", "--rm", "--pod", name, IMAGE, "busybox", "ping", "-c", "2", "-W", "5", gateway(podman))
+        ping = ("busybox", "ping", "-c", "2", "-W", "5", gateway(podman))
+        done = podman("run", "--rm", PINGS, "--pod", name, IMAGE, *ping)
         assert "2 packets received" in done.stdout or "2 duplicates" in done.stdout, done
         podman.ok("rm", "-f", "-t", "0", f"{name}-second")
         assert fetch(f"http://127.0.0.1:{port}/") == "first\n"

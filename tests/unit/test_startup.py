@@ -13,8 +13,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 OWN = ("runsc_py", "sentry", "syscalls", "vfs", "netstack")
 
 # Beyond the bare interpreter and our own packages; names that are part of the interpreter do not count.
+# errno is built in, and what os.path of newer ones begins with.
 COMMAND = {
-    "__future__", "_collections_abc", "_json", "_stat", "fcntl", "genericpath", "os", "os.path",
+    "__future__", "_collections_abc", "_json", "_stat", "errno", "fcntl", "genericpath", "os", "os.path",
     "posixpath", "select", "stat",
 }  # fmt: skip
 OWN_OF_A_COMMAND = {

@@ -36,11 +36,12 @@ class Stub:
         self._until_blocked()
 
     def _until_blocked(self) -> None:
-        """Until it blocks its signals; before that one of ours would kill it."""
+        """Until it blocks its signals; before that one of ours would kill it. fork(3) blocks them for a moment, too."""
         for _ in range(1000):
-            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("SigBlk:") and int(line.split()[1], 16) > 1 << 20:
-                    return
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            blocked = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+            if status.startswith("Name:\tstub\n") and int(blocked, 16) > 1 << 20:
+                return
             time.sleep(0.002)
         raise AssertionError("the stub does not start")
 
